@@ -1,0 +1,3 @@
+"""The bench agent: what runs on the host, on the standard library alone."""
+
+__version__ = "0.1.0"
