@@ -82,7 +82,7 @@ class CommandError(RemoteError):
     phase = "provision"
     retryable = False
 
-    def __init__(  # noqa: D107
+    def __init__(
         self,
         argv: str,
         exit_code: int,

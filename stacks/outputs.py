@@ -115,7 +115,8 @@ def from_dict(data: Mapping[str, Any]) -> StackOutputs:
     """
     if not isinstance(data.get("schema"), int) or data["schema"] != SCHEMA:
         raise OutputsError(f"schema: expected {SCHEMA}, got {data.get('schema')!r}")
-    return _build(StackOutputs, data, "")
+    outputs: StackOutputs = _build(StackOutputs, data, "")
+    return outputs
 
 
 def _build(cls: Any, data: Any, path: str) -> Any:

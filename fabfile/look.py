@@ -1,0 +1,172 @@
+"""Looking: what stands, what runs, what it cost, what was said."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench_agent import wire
+from bench_agent.protocol import ACTIVE_STATES, HostStatus
+from fabfile import console
+from fabfile.tasks import require_stack, task
+from provisioning import rundir, site
+from provisioning import stack as stacks
+from provisioning.agent import Agent
+from provisioning.errors import DynoError, StackError, UsageError
+from provisioning.remote import Remote
+from reporting import listing
+from reporting import report as reports
+
+_RUNS_SHOWN = 10
+
+
+@task(help={"all": "Show all runs, not only the newest ten."})
+def status(c: Any, stack: str | None = None, json: bool = False, all: bool = False) -> None:  # noqa: A002 - the flag's name
+    """Show the stack: run, time left, money spent so far; and the runs at home."""
+    del c
+    names = [stack] if stack else stacks.known()
+    seen = [_standing(name, required=bool(stack)) for name in names]
+    rows = [row for row in listing.runs(rundir.results_root()) if stack in (None, row.stack)]
+    shown = rows if all or json else rows[:_RUNS_SHOWN]
+    if json:
+        console.show_json({"stacks": seen, "runs": [row.as_dict() for row in shown]})
+        return
+    for about in seen:
+        print(_stack_line(about))
+    if shown:
+        Console(highlight=False).print(_table(shown))
+    if len(shown) < len(rows):
+        print(f"{len(rows) - len(shown)} more: --all.")
+
+
+@task(
+    help={
+        "engine": "The engine's log instead of the agent's.",
+        "lines": "How many lines from the end.",
+    }
+)
+def logs(
+    c: Any,
+    stack: str | None = None,
+    run: str | None = None,
+    engine: bool = False,
+    lines: int = 100,
+) -> None:
+    """Print the log of a run: from home when it is there, else from the host."""
+    del c
+    name = require_stack(stack)
+    found = rundir.find(rundir.results_root(), name, run)
+    own = "server.log" if engine else "agent.log"
+    for path in (found.path / own, found.home / own):
+        if path.is_file() and (found.whole or path.parent.name == "home"):
+            print("\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
+            return
+    place = site.here() if name == site.URL_STACK else site.of_stack(stacks.load(name))
+    folder = f"engines/{found.run_id}/log" if engine else f"runs/{found.run_id}/agent.log"
+    try:
+        print(_tail(place.remote, f"{place.workdir}/{folder}", lines))
+    finally:
+        place.remote.close()
+
+
+@task()
+def report(c: Any, stack: str | None = None, run: str | None = None, json: bool = False) -> None:
+    """Write the report of a run anew, and say where it is."""
+    del c
+    found = rundir.find(rundir.results_root(), require_stack(stack), run)
+    page = reports.write(found.path)
+    if json:
+        console.show_json({"run_id": found.run_id, "report": str(page)})
+    else:
+        print(page)
+
+
+def _tail(remote: Remote, path: str, lines: int) -> str:
+    from provisioning.command import quote  # noqa: PLC0415 - beside its only use
+
+    done = remote.run(f"tail -n {int(lines)} {quote(path)}", timeout_s=30)
+    if done.exit_code != 0:
+        raise UsageError(f"There is no log {path} on the host.", "`fab status` lists the runs.")
+    return done.stdout.rstrip("\n")
+
+
+def _standing(name: str, *, required: bool) -> dict[str, Any]:
+    """What is known of a stack; its absence is an answer unless it was asked for by name."""
+    try:
+        outputs = stacks.load(name)
+    except StackError as error:
+        if required and "is not up" not in error.what:
+            raise
+        return {"stack": name, "up": False}
+    left = stacks.time_left(outputs)
+    about: dict[str, Any] = {
+        "stack": name,
+        "up": True,
+        "cloud": outputs.cloud,
+        "price": asdict(outputs.price),
+        "spent_usd": round(stacks.spent_usd(outputs), 4),
+        "expires_at": outputs.expires_at,
+        "seconds_left": None if left is None else max(0, round(left.total_seconds())),
+    }
+    return about | _on_host(site.of_stack(outputs))
+
+
+def _on_host(place: site.Site) -> dict[str, Any]:
+    try:
+        said = Agent(place.remote, place.workdir).status_if_there()
+    except DynoError as error:
+        return {"reachable": False, "problem": error.what, "active": []}
+    finally:
+        place.remote.close()
+    return {
+        "reachable": True,
+        "lock": said.lock if said else None,
+        "active": _active(said),
+    }
+
+
+def _active(said: HostStatus | None) -> list[dict[str, Any]]:
+    runs = said.runs if said else ()
+    return [wire.encode(run) for run in runs if run.state in ACTIVE_STATES]
+
+
+def _stack_line(about: dict[str, Any]) -> str:
+    if not about["up"]:
+        return f"{about['stack']}: not up"
+    left = about["seconds_left"]
+    parts = [
+        f"{about['stack']}: up ({about['cloud']})",
+        "no expiry" if left is None else f"{stacks.minutes(timedelta(seconds=left))} left",
+        f"${about['spent_usd']:.2f} spent at ${about['price']['usd_per_hour']:.2f}/h",
+    ]
+    lines = [", ".join(parts)]
+    if not about["reachable"]:
+        lines.append(f"  not reachable: {about['problem']}")
+    lines += [f"  {_run_line(run)}" for run in about["active"]]
+    lock = about.get("lock")
+    if lock and not about["active"]:
+        lines.append(f"  held by {lock.get('who')} since {lock.get('since')}")
+    return "\n".join(lines)
+
+
+def _run_line(run: dict[str, Any]) -> str:
+    status = run["status"] or {}
+    over = status.get("completed", 0) + status.get("failed", 0)
+    return f"{run['run_id']}: {run['state']}, {over}/{status.get('requested', 0)} requests"
+
+
+def _table(rows: list[listing.Row]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("run", no_wrap=True)
+    table.add_column("stack")
+    table.add_column("state")
+    table.add_column("tok/s", justify="right")
+    table.add_column("verdict")
+    for row in rows:
+        speed = "" if row.output_throughput is None else f"{row.output_throughput:.0f}"
+        table.add_row(row.run_id, row.stack, row.state, speed, row.verdict or row.problem)
+    return table

@@ -1,0 +1,206 @@
+"""One run from a recipe to a verified result at home, and a run that somebody left."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench_agent import __version__
+from bench_agent.protocol import CLOSED_STATES, DIED, SCHEMA, Event, RunListing, RunSpec, Target
+from provisioning import plan, rundir, stack
+from provisioning.agent import Agent
+from provisioning.collect import collect, pull
+from provisioning.errors import BenchError, DynoError
+from provisioning.facts.lock import LockOwner
+from provisioning.follow import follow
+from provisioning.progress import Phases, Progress
+from provisioning.recipe_schema import Recipe
+from provisioning.rundir import RunDir
+from provisioning.serve import prepared, release, serve
+from provisioning.site import Site, owner
+
+_PULL_EVERY_S = 5.0
+
+
+def bench(site: Site, recipe: Recipe, results: Path, progress: Progress) -> RunDir:
+    """Run *recipe* at *site* and bring the result home; the engine is stopped afterwards.
+
+    Raises:
+        DynoError: of the phase that failed; ``home/run.json`` says it too. A run that was
+            launched goes on when the connection is lost.
+    """
+    if site.outputs is not None:
+        stack.require_time(site.outputs, plan.planned_s(recipe))
+    run = rundir.open_run(results, site.stack, recipe.name, owner())
+    phases = Phases(progress)
+    progress.note(f"Run {run.run_id}")
+    with _accounted(run, phases), prepared(site, run, phases) as host:
+        with phases("serve"):
+            target, about = serve(site, host, recipe, run)
+        spec = run_spec(site, recipe, run.run_id, target, about | {"phases": phases.seconds})
+        with phases("load"):
+            run.change(state="launched")
+            agent = Agent(site.remote, site.workdir)
+            agent.start(spec)
+            end = watch(agent, run, progress)
+        _finish(site, run, recipe.launcher, phases, end)
+    return run
+
+
+def attach(site: Site, run: RunDir, progress: Progress) -> None:
+    """Take up a run that is under way or has ended on the host; bring it home.
+
+    Raises:
+        BenchError: the host knows nothing of this run.
+        DynoError: as `bench`.
+    """
+    phases = Phases(progress)
+    with _accounted(run, phases):
+        agent = Agent(site.remote, site.workdir)
+        with phases("connect"):
+            listing = _listing(agent, run.run_id)
+        if listing is None:
+            release(site, run.run_id)
+            raise _never_started(site, run)
+        end = listing.state
+        if end not in (*CLOSED_STATES, DIED):
+            with phases("load"):
+                end = watch(agent, run, progress)
+        _finish(site, run, _launcher_of(run), phases, end)
+
+
+def stop(site: Site, run: RunDir, progress: Progress) -> None:
+    """End a run in order, bring it home, stop its engine, free the host from whoever holds it.
+
+    Raises:
+        DynoError: as `attach`.
+    """
+    phases = Phases(progress)
+    with _accounted(run, phases):
+        agent = Agent(site.remote, site.workdir)
+        with phases("stop"):
+            listing = _listing(agent, run.run_id)
+            if listing is not None and listing.state not in (*CLOSED_STATES, DIED):
+                agent.stop(run.run_id)
+        if listing is not None:
+            _finish(site, run, _launcher_of(run), phases, listing.state)
+        holder = site.host().fact(LockOwner)
+        if holder is not None:
+            release(site, holder.run_id)
+            progress.note(f"Released the lock of {holder.run_id}.")
+
+
+def watch(agent: Agent, run: RunDir, progress: Progress) -> str:
+    """Follow a run to its end, pulling what is there meanwhile; the state it ended in."""
+
+    def on_event(event: Event) -> None:
+        if event.status is not None:
+            progress.load(event.status)
+        elif event.kind in ("note", "point", "reconnect"):
+            progress.note(event.message)
+
+    with _pulling(agent, run):
+        return follow(agent, run.run_id, on_event) or DIED
+
+
+def run_spec(
+    site: Site, recipe: Recipe, run_id: str, target: Target, about: dict[str, Any]
+) -> RunSpec:
+    """What the agent is told; pure."""
+    load = recipe.load
+    return RunSpec(
+        schema=SCHEMA,
+        run_id=run_id,
+        stack=site.stack,
+        recipe=recipe.name,
+        target=target,
+        workload=load.workload.protocol(),
+        points=recipe.points(),
+        planned_s=plan.planned_s(recipe),
+        limits=recipe.limits.protocol(),
+        num_warmups=load.num_warmups,
+        ignore_eos=load.ignore_eos,
+        temperature=load.temperature,
+        extra_body=load.extra_body,
+        expires_at=site.outputs.expires_at if site.outputs else None,
+        recipe_yaml=recipe.to_yaml(),
+        context=site.context() | about | {"controller": {"version": __version__, "who": owner()}},
+    )
+
+
+def _finish(site: Site, run: RunDir, launcher: str, phases: Phases, end: str) -> None:
+    """Home first, then the engine's end."""
+    agent = Agent(site.remote, site.workdir)
+    with phases("collect"):
+        if end == DIED:
+            phases.progress.note("The agent died; what it had measured is sealed.")
+            agent.seal(run.run_id)
+        collect(agent, run, phases.progress.note)
+    with phases("stop"):
+        release(site, run.run_id, launcher)
+
+
+@contextmanager
+def _accounted(run: RunDir, phases: Phases) -> Iterator[None]:
+    """What the phases took and what went wrong stand in ``home/run.json``."""
+    try:
+        yield
+    except DynoError as error:
+        state = run.state()
+        if state is not None and state.state == "opened":
+            run.change(state="failed")
+        error.phase = error.phase or phases.current
+        rundir.record_error(run, error)
+        raise
+    finally:
+        state = run.state()
+        known = state.phases if state else {}
+        with suppress(OSError):
+            run.change(phases=known | phases.seconds)
+
+
+@contextmanager
+def _pulling(agent: Agent, run: RunDir) -> Iterator[None]:
+    """Pull beside the load; trouble is left to the pull at the end, which must succeed."""
+    over = threading.Event()
+
+    def keep_pulling() -> None:
+        while not over.wait(_PULL_EVERY_S):
+            with suppress(DynoError):
+                pull(agent, run)
+
+    puller = threading.Thread(target=keep_pulling, daemon=True)
+    puller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        puller.join()
+
+
+def _listing(agent: Agent, run_id: str) -> RunListing | None:
+    status = agent.status_if_there()
+    return next((r for r in status.runs if r.run_id == run_id), None) if status else None
+
+
+def _never_started(site: Site, run: RunDir) -> BenchError:
+    if not run.whole:
+        run.change(state="failed")
+    return BenchError(
+        f"The run {run.run_id} was never started on the host.",
+        f"Its lock is released; `fab bench --stack {site.stack}` starts anew.",
+        host=site.remote.name,
+    )
+
+
+def _launcher_of(run: RunDir) -> str:
+    """The launcher that started the run's engine, as far as is known at home."""
+    for name in ("recipe.yaml", "recipe.yaml.part"):
+        with suppress(OSError, yaml.YAMLError, KeyError, TypeError):
+            return str(yaml.safe_load((run.path / name).read_text())["launcher"])
+    return "process"

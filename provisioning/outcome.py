@@ -1,0 +1,52 @@
+"""What a run at home came to, told by exit code."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bench_agent import protocol, wire
+from provisioning.errors import BenchError, UsageError
+from provisioning.rundir import RunDir
+
+
+def require_fit(run: RunDir) -> protocol.RunSummary:
+    """The summary of a run that measured what it was asked to.
+
+    Raises:
+        BenchError: it did not run to its end, nothing succeeded at some point, or more requests
+            failed than its recipe allows.
+        UsageError: it has no summary.
+    """
+    summary = load_summary(run)
+    where = f"See {run.path} and `fab logs`."
+    if summary.state != "done":
+        raise BenchError(f"The run {run.run_id} ended as {summary.state}.", where)
+    limit = _read(run, "manifest.json")["spec"]["limits"]["max_failed_share"]
+    lost = [p for p in summary.points if not p.completed or p.failed > limit * p.requested]
+    if lost:
+        named = ", ".join(f"{p.point.name} ({p.failed} of {p.requested})" for p in lost)
+        raise BenchError(f"More requests failed than the recipe allows: {named}.", where)
+    return summary
+
+
+def load_summary(run: RunDir) -> protocol.RunSummary:
+    """The summary of a run at home.
+
+    Raises:
+        UsageError: it has none that can be read.
+    """
+    try:
+        return wire.decode(protocol.RunSummary, _read(run, "summary.json"))
+    except wire.WireError as error:
+        raise UsageError(f"The summary of {run.run_id} is of another release: {error}.") from None
+
+
+def _read(run: RunDir, name: str) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads((run.path / name).read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{run.path / name} cannot be read: {error}.", "`fab collect` brings it home again."
+        ) from None
+    return data

@@ -1,0 +1,190 @@
+"""Run directories at home: ``results/<stack>/<run-id>/``.
+
+A run is whole when ``SHA256SUMS`` lies in it, and that file is written last. What the
+controller itself knows of a run lives in ``home/run.json``, replaced atomically.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench_agent.protocol import RUN_ID, SCHEMA, SUMS
+from provisioning.errors import DynoError, UsageError
+from provisioning.stack import ROOT
+
+ABANDONED = "ABANDONED"
+#: Home states in which results may lie on the host and nowhere else.
+OPEN = ("launched",)
+_MIN_FREE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class HomeState:
+    """``home/run.json``.
+
+    `state`: opened (nothing asked of the host's agent yet), launched (written before the agent
+    is asked to start), collected, failed (before launch), lost, abandoned.
+    """
+
+    schema: int
+    run_id: str
+    stack: str
+    recipe: str
+    owner: str
+    opened_at: str
+    state: str = "opened"
+    phases: dict[str, float] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
+    collected_at: str | None = None
+
+
+class RunDir:
+    """One run directory at home."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run_id = path.name
+
+    @property
+    def home(self) -> Path:
+        """What the controller adds; outside of the sums."""
+        return self.path / "home"
+
+    @property
+    def whole(self) -> bool:
+        """Whether every file of the run came home and was verified."""
+        return (self.path / SUMS).is_file()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether somebody said that this run may be lost."""
+        return (self.path / ABANDONED).is_file()
+
+    def state(self) -> HomeState | None:
+        """The controller's own account; None where it cannot be read."""
+        try:
+            return HomeState(**json.loads((self.home / "run.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, state: HomeState) -> None:
+        """Replace ``home/run.json``, on disk before this returns."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        durable(self.home / "run.json", json.dumps(asdict(state), indent=1).encode())
+
+    def change(self, **values: Any) -> None:
+        """Change fields of the controller's account; a missing one is begun anew."""
+        now = self.state() or _unknown(self.path)
+        self.write(replace(now, **values))
+
+    def settled(self) -> bool:
+        """Whether no result of this run can be lost by a teardown."""
+        if self.whole or self.abandoned:
+            return True
+        state = self.state()
+        return state is not None and state.state not in OPEN
+
+
+def results_root() -> Path:
+    """``$LLM_DYNO_RESULTS``, else ``results/`` of the checkout."""
+    return Path(os.environ.get("LLM_DYNO_RESULTS") or ROOT / "results").resolve()
+
+
+def new_run_id(recipe: str, now: datetime | None = None) -> str:
+    """``<YYYYMMDDTHHMMSSZ>-<recipe>-<4 hex>``."""
+    stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
+    name = re.sub(r"[^a-z0-9]+", "-", recipe.lower()).strip("-") or "run"
+    return f"{stamp}-{name}-{secrets.token_hex(2)}"
+
+
+def open_run(results: Path, stack: str, recipe: str, owner: str) -> RunDir:
+    """Make the directory of a new run, before anything is asked of a host.
+
+    Raises:
+        UsageError: the result folder cannot be written, or has no room.
+    """
+    run = RunDir(results / stack / new_run_id(recipe))
+    state = HomeState(SCHEMA, run.run_id, stack, recipe, owner, datetime.now(UTC).isoformat())
+    try:
+        run.path.mkdir(parents=True)
+        free = shutil.disk_usage(run.path).free
+        if free < _MIN_FREE_BYTES:
+            run.path.rmdir()
+            raise _no_room(results, free)
+        run.write(state)
+    except OSError as error:
+        raise UsageError(
+            f"The result folder {results} cannot be written: {error.strerror}.",
+            "Make room or set LLM_DYNO_RESULTS to another folder.",
+        ) from None
+    return run
+
+
+def runs(results: Path, stack: str) -> Iterator[RunDir]:
+    """The runs of *stack* at home, oldest first."""
+    folder = results / stack
+    if folder.is_dir():
+        yield from (RunDir(p) for p in sorted(folder.iterdir()) if RUN_ID.fullmatch(p.name))
+
+
+def find(results: Path, stack: str, run_id: str | None) -> RunDir:
+    """The run *run_id* of *stack*, or its newest.
+
+    Raises:
+        UsageError: there is none.
+    """
+    every = list(runs(results, stack))
+    chosen = [run for run in every if run_id in (None, run.run_id)]
+    if not chosen:
+        some = ", ".join(run.run_id for run in every[-5:])
+        raise UsageError(
+            f"There is no run {run_id} of the stack {stack}."
+            if run_id
+            else f"The stack {stack} has no run yet.",
+            f"Known: {some}." if some else f"`fab bench --stack {stack}` makes one.",
+        )
+    return chosen[-1]
+
+
+def record_error(run: RunDir, error: DynoError) -> None:
+    """Keep what went wrong beside the run: a failed launch is a result too."""
+    about = {"what": error.what, "advice": error.advice, "phase": error.phase, "log": error.log}
+    run.change(error=about)
+
+
+def durable(path: Path, data: bytes) -> None:
+    """Write by temporary file, fsync and rename, the folder's entry included."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _unknown(path: Path) -> HomeState:
+    recipe = path.name.split("-", 1)[1].rsplit("-", 1)[0]
+    now = datetime.now(UTC).isoformat()
+    return HomeState(SCHEMA, path.name, path.parent.name, recipe, "unknown", now, "launched")
+
+
+def _no_room(results: Path, free: int) -> UsageError:
+    return UsageError(
+        f"The result folder {results} has {free // 2**20} MiB of room; "
+        f"{_MIN_FREE_BYTES // 2**20} MiB are needed.",
+        "Make room or set LLM_DYNO_RESULTS to another folder.",
+    )

@@ -1,0 +1,113 @@
+"""A host made ours, and a server on it to put load on."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from bench_agent.protocol import Target
+from provisioning import agent as agents
+from provisioning import engines, launchers, readiness
+from provisioning.command import Secret
+from provisioning.engines.base import Site as Offer
+from provisioning.errors import DynoError
+from provisioning.facts.agents import Agents
+from provisioning.facts.lock import LockOwner, Owner
+from provisioning.facts.python import Pythons, usable
+from provisioning.facts.system import System
+from provisioning.host import Host
+from provisioning.operations import agent as agent_operations
+from provisioning.operations import files, lock
+from provisioning.progress import Phases
+from provisioning.recipe_schema import Recipe
+from provisioning.rundir import RunDir
+from provisioning.site import Site, api_key, owner, served_model
+
+_RESCUED_LINES = 100_000
+
+
+@contextmanager
+def prepared(site: Site, run: RunDir, phases: Phases) -> Iterator[Host]:
+    """The host is ours, and the agent is on it; given back when the run was not launched.
+
+    Raises:
+        HostError: somebody else uses the host, or its Python is too old.
+    """
+    archive = agents.build()
+    host = site.host()
+    with phases("connect"):
+        host.gather(System, LockOwner, *agent_operations.facts(host))
+        usable(host.fact(Pythons), host.name)
+    ours = Owner(owner(), run.run_id, datetime.now(UTC).isoformat(timespec="seconds"))
+    with phases("provision"):
+        missing = archive.name not in host.fact(Agents)
+        shipping = list(agent_operations.shipped(host, archive.name, archive.data))
+        lock.acquire(host, ours)
+        host.execute(*shipping, label="agent.shipped")
+        if missing:
+            phases.progress.note(f"Shipped {archive.name} ({len(archive.data) // 1024} KiB).")
+    try:
+        yield host
+    except BaseException:
+        state = run.state()
+        if state is not None and state.state == "opened":
+            with suppress(DynoError):
+                release(site, run.run_id)
+        raise
+
+
+def serve(site: Site, host: Host, recipe: Recipe, run: RunDir) -> tuple[Target, dict[str, Any]]:
+    """Start the recipe's engine and wait for it; what the load goes to, and what to keep of it.
+
+    Raises:
+        LaunchError: it ended or was never ready; its log is in ``home/server.log``.
+    """
+    if site.url is not None:
+        return _served_elsewhere(site, host, recipe, run)
+    python = usable(host.fact(Pythons), host.name).path
+    pyz = host.path("agent", agents.build().name)
+    offer = Offer(python, pyz, Secret(secrets.token_urlsafe(24)))
+    spec = engines.load(recipe.engine.name).spec(recipe, offer)
+    launcher = launchers.load(recipe.launcher)
+    try:
+        handle = launcher.start(host, spec, run.run_id)
+        ready = readiness.wait(host, handle, recipe.timeouts.ready_s)
+    except DynoError:
+        with suppress(DynoError, OSError):
+            log = launcher.log(host, run.run_id, _RESCUED_LINES)
+            (run.home / "server.log").write_text(offer.api_key.redact(log))
+        raise
+    about = {"engine": spec.describe(), "launcher": recipe.launcher, "ready": asdict(ready)}
+    api = recipe.load.api
+    target = Target((handle.base_url,), recipe.model.name, api, handle.api_key_file, handle.log)
+    return target, about
+
+
+def release(site: Site, run_id: str, launcher: str = "process") -> None:
+    """Stop the run's engine, where it is ours, and give the host back.
+
+    Raises:
+        LaunchError: the engine does not go.
+    """
+    host = site.host()
+    if site.url is None:
+        launchers.load(launcher).stop(host, run_id)
+    host.apply(lock.released, run_id)
+
+
+def _served_elsewhere(
+    site: Site, host: Host, recipe: Recipe, run: RunDir
+) -> tuple[Target, dict[str, Any]]:
+    key, url = api_key(), str(site.url)
+    model = served_model(url, key)
+    about = {"engine": {"engine": "a server that ran already", "model": model}}
+    if key is None:
+        return Target((url,), model, recipe.load.api), about
+    folder = host.path("engines", run.run_id)
+    path = f"{folder}/api-key"
+    host.execute(files.make(folder, 0o700), files.write(path, key, 0o600), label="bench.key")
+    return Target((url,), model, recipe.load.api, path), about
