@@ -1,0 +1,1 @@
+"""Reports and listings, made from result directories and nothing else."""
