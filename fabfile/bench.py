@@ -79,7 +79,7 @@ def attach(c: Any, stack: str | None = None, run: str | None = None, json: bool 
 def collect(c: Any, stack: str | None = None, run: str | None = None, json: bool = False) -> None:
     """Bring a run home that has ended; verify one that is home already."""
     del c
-    found = rundir.find(rundir.results_root(), require_stack(stack), run)
+    found = rundir.find_open(rundir.results_root(), require_stack(stack), run)
     if found.whole and not results.damaged(found.path):
         _collected(found, as_json=json)
         return
@@ -120,7 +120,7 @@ def stop(c: Any, stack: str | None = None, run: str | None = None, json: bool = 
 
 
 def _open(stack: str | None, run: str | None) -> tuple[site.Site, RunDir]:
-    found = rundir.find(rundir.results_root(), require_stack(stack), run)
+    found = rundir.find_open(rundir.results_root(), require_stack(stack), run)
     return _place(stack), found
 
 

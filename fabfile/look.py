@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from bench_agent import wire
 from bench_agent.protocol import ACTIVE_STATES, HostStatus
@@ -38,7 +36,7 @@ def status(c: Any, stack: str | None = None, json: bool = False, all: bool = Fal
     for about in seen:
         print(_stack_line(about))
     if shown:
-        Console(highlight=False).print(_table(shown))
+        print(_table(shown))
     if len(shown) < len(rows):
         print(f"{len(rows) - len(shown)} more: --all.")
 
@@ -149,7 +147,8 @@ def _stack_line(about: dict[str, Any]) -> str:
     lines += [f"  {_run_line(run)}" for run in about["active"]]
     lock = about.get("lock")
     if lock and not about["active"]:
-        lines.append(f"  held by {lock.get('who')} since {lock.get('since')}")
+        held = f"held by {lock.get('who')} since {lock.get('since')}"
+        lines.append(f"  {held}; its run is over: `fab attach --stack {about['stack']}`")
     return "\n".join(lines)
 
 
@@ -159,14 +158,18 @@ def _run_line(run: dict[str, Any]) -> str:
     return f"{run['run_id']}: {run['state']}, {over}/{status.get('requested', 0)} requests"
 
 
-def _table(rows: list[listing.Row]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("run", no_wrap=True)
-    table.add_column("stack")
-    table.add_column("state")
-    table.add_column("tok/s", justify="right")
-    table.add_column("verdict")
+def _table(rows: list[listing.Row]) -> str:
+    """One line a run, as wide as the terminal (80 columns where there is none)."""
+    cells = [("run", "stack", "state", "tok/s", "verdict")]
     for row in rows:
-        speed = "" if row.output_throughput is None else f"{row.output_throughput:.0f}"
-        table.add_row(row.run_id, row.stack, row.state, speed, row.verdict or row.problem)
-    return table
+        speed = "" if row.output_throughput is None else f"{row.output_throughput:,.0f}"
+        cells.append((row.run_id, row.stack, row.state, speed, row.verdict or row.problem))
+    run_w, stack_w, state_w, speed_w, _ = (
+        max(map(len, column)) for column in zip(*cells, strict=True)
+    )
+    lines = (
+        f"{c[0]:<{run_w}}  {c[1]:<{stack_w}}  {c[2]:<{state_w}}  {c[3]:>{speed_w}}  {c[4]}"
+        for c in cells
+    )
+    width = shutil.get_terminal_size().columns
+    return "\n".join(x.rstrip() if len(x) <= width else f"{x[: width - 1]}…" for x in lines)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from invoke.tasks import Task
 
 from fabfile.console import complain
 from provisioning import stack as stacks
-from provisioning.errors import DynoError, UsageError
+from provisioning.errors import DynoError, PageError, UsageError
+from reporting.errors import ReportError
 
 INTERRUPTED = 130
 
@@ -34,7 +36,8 @@ def task(**options: Any) -> Callable[[Callable[..., None]], Task[Callable[..., N
         @functools.wraps(body)
         def guarded(*args: Any, **kwargs: Any) -> None:
             try:
-                body(*args, **kwargs)
+                with _reporting():
+                    body(*args, **kwargs)
             except DynoError as error:
                 complain(error, as_json=bool(kwargs.get("json")))
                 sys.exit(error.exit_code)
@@ -51,6 +54,14 @@ def task(**options: Any) -> Callable[[Callable[..., None]], Task[Callable[..., N
         return made
 
     return declare
+
+
+@contextmanager
+def _reporting() -> Iterator[None]:
+    try:
+        yield
+    except ReportError as error:
+        raise PageError(error.what, error.advice) from None
 
 
 def require_stack(stack: str | None) -> str:

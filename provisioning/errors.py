@@ -10,7 +10,8 @@
     ├── HostError                no GPU, Python too old, disk full, locked by whom since when
     ├── LaunchError              engine exited or never ready; carries the tail of its log
     ├── BenchError               agent died, too many failed requests
-    └── CollectError             checksum mismatch, result incomplete (blocks teardown advice)
+    ├── CollectError             checksum mismatch, result incomplete (blocks teardown advice)
+    └── PageError                the report of a run cannot be written
 """
 
 from __future__ import annotations
@@ -133,6 +134,13 @@ class CollectError(DynoError):
     exit_code = 8
     phase = "collect"
     retryable = True
+
+
+class PageError(DynoError):
+    """The report of a run cannot be written; its results are not touched by that."""
+
+    exit_code = 9
+    phase = "report"
 
 
 def tail(text: str, lines: int = TAIL_LINES) -> str:

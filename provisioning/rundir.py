@@ -136,6 +136,20 @@ def runs(results: Path, stack: str) -> Iterator[RunDir]:
         yield from (RunDir(p) for p in sorted(folder.iterdir()) if RUN_ID.fullmatch(p.name))
 
 
+def find_open(results: Path, stack: str, run_id: str | None) -> RunDir:
+    """The run *run_id* of *stack*, or the newest that may lie on the host only.
+
+    Where there is none of these: the newest that is home, or the newest at all.
+
+    Raises:
+        UsageError: there is none.
+    """
+    every = list(runs(results, stack))
+    unsettled = [run for run in every if not run.settled()]
+    chosen = unsettled or [run for run in every if run.whole]
+    return chosen[-1] if run_id is None and chosen else find(results, stack, run_id)
+
+
 def find(results: Path, stack: str, run_id: str | None) -> RunDir:
     """The run *run_id* of *stack*, or its newest.
 

@@ -104,6 +104,7 @@ _NAMES = {
     "price": Price,
 }
 _MANY = ("hosts", "endpoints")
+_WHOLE = ("schema", "port", "count", "memory_mib")
 _TUPLES = ("roles", "host_keys")
 
 
@@ -113,7 +114,7 @@ def from_dict(data: Mapping[str, Any]) -> StackOutputs:
     Raises:
         OutputsError: a key is missing or unknown, or the schema is another one.
     """
-    if not isinstance(data.get("schema"), int) or data["schema"] != SCHEMA:
+    if data.get("schema") != SCHEMA:  # 1.0 too: Pulumi's state knows one kind of number
         raise OutputsError(f"schema: expected {SCHEMA}, got {data.get('schema')!r}")
     outputs: StackOutputs = _build(StackOutputs, data, "")
     return outputs
@@ -141,8 +142,8 @@ def _value(key: str, value: Any, path: str) -> Any:
         return _build(_NAMES[key], value, path)
     if key in _TUPLES:
         return tuple(value)
-    if key in ("port", "schema") and isinstance(value, float):
-        return int(value)  # Pulumi's state knows one kind of number
+    if key in _WHOLE and isinstance(value, float):
+        return int(value)  # as with the schema
     return value
 
 

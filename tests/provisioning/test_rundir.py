@@ -111,3 +111,15 @@ def test_what_went_wrong_is_kept_with_the_run(tmp_path: Path) -> None:
         "phase": "provision",
         "log": "3.8",
     } == state.error
+
+
+def test_an_open_run_comes_before_newer_ones_that_are_settled(tmp_path: Path) -> None:
+    """What may be lost is what `fab attach` and `fab collect` are about."""
+    for stamp, state in (("20261121T090000Z", "launched"), ("20261121T100000Z", "failed")):
+        run = rundir.RunDir(tmp_path / "local" / f"{stamp}-rehearsal-0000")
+        run.path.mkdir(parents=True)
+        run.change(state=state)
+
+    found = rundir.find_open(tmp_path, "local", None)
+
+    assert "20261121T090000Z-rehearsal-0000" == found.run_id
