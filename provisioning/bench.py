@@ -41,7 +41,7 @@ def bench(site: Site, recipe: Recipe, results: Path, progress: Progress) -> RunD
     progress.note(f"Run {run.run_id}")
     with _accounted(run, phases), prepared(site, run, phases) as host:
         with phases("serve"):
-            target, about = serve(site, host, recipe, run)
+            target, about = serve(site, host, recipe, run, progress)
         spec = run_spec(site, recipe, run.run_id, target, about | {"phases": phases.seconds})
         with phases("load"):
             run.change(state="launched")
@@ -171,8 +171,9 @@ def _pulling(agent: Agent, run: RunDir) -> Iterator[None]:
 
     def keep_pulling() -> None:
         while not over.wait(_PULL_EVERY_S):
-            with suppress(DynoError):
-                pull(agent, run)
+            with suppress(DynoError), run.exclusive(wait=False) as ours:
+                if ours:
+                    pull(agent, run)
 
     puller = threading.Thread(target=keep_pulling, daemon=True)
     puller.start()

@@ -46,6 +46,11 @@ def collect(agent: Agent, run: RunDir, say: Say) -> None:
         CollectError: the run is not sealed on the host, or its files never matched.
         RemoteError: the host went out of reach for longer than a few tries.
     """
+    with run.exclusive():
+        _collect(agent, run, say)
+
+
+def _collect(agent: Agent, run: RunDir, say: Say) -> None:
     damaged: list[str] = []
     for attempt in range(_ROUNDS):
         try:

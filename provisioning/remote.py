@@ -74,6 +74,10 @@ class Remote(Protocol):
         ...
 
 
+#: What commands on this machine get of our environment: no credentials, no passphrases.
+_ENVIRONMENT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR")
+
+
 class LocalRemote:
     """The controller's own machine."""
 
@@ -92,6 +96,7 @@ class LocalRemote:
                 input=stdin,
                 capture_output=True,
                 cwd=self._workdir,
+                env=_environment(),
                 timeout=timeout_s,
                 check=False,
             )
@@ -109,6 +114,7 @@ class LocalRemote:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=self._workdir,
+            env=_environment(),
         )
         if process.stdin is None or process.stdout is None:
             raise RemoteError("A command could not be started on this machine.")
@@ -375,10 +381,9 @@ class _ChannelReader(io.RawIOBase):
         return len(block)
 
 
+def _environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+
+
 def _text(data: bytes) -> str:
     return data.decode(errors="replace")
-
-
-def environment_without_secrets() -> dict[str, str]:
-    """This process's environment, less what only Pulumi may know."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("PULUMI_CONFIG")}

@@ -6,12 +6,14 @@ controller itself knows of a run lives in ``home/run.json``, replaced atomically
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,6 +87,21 @@ class RunDir:
         """Change fields of the controller's account; a missing one is begun anew."""
         now = self.state() or _unknown(self.path)
         self.write(replace(now, **values))
+
+    @contextmanager
+    def exclusive(self, *, wait: bool = True) -> Iterator[bool]:
+        """Hold the run for pulling: nobody else on this machine writes into it meanwhile.
+
+        Yields whether it is ours; with *wait* it always is.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / "pulling.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
 
     def settled(self) -> bool:
         """Whether no result of this run can be lost by a teardown."""
@@ -177,7 +194,7 @@ def record_error(run: RunDir, error: DynoError) -> None:
 
 def durable(path: Path, data: bytes) -> None:
     """Write by temporary file, fsync and rename, the folder's entry included."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()

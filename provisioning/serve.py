@@ -22,7 +22,7 @@ from provisioning.facts.system import System
 from provisioning.host import Host
 from provisioning.operations import agent as agent_operations
 from provisioning.operations import files, lock
-from provisioning.progress import Phases
+from provisioning.progress import Phases, Progress
 from provisioning.recipe_schema import Recipe
 from provisioning.rundir import RunDir
 from provisioning.site import Site, api_key, owner, served_model
@@ -60,7 +60,9 @@ def prepared(site: Site, run: RunDir, phases: Phases) -> Iterator[Host]:
         raise
 
 
-def serve(site: Site, host: Host, recipe: Recipe, run: RunDir) -> tuple[Target, dict[str, Any]]:
+def serve(
+    site: Site, host: Host, recipe: Recipe, run: RunDir, progress: Progress
+) -> tuple[Target, dict[str, Any]]:
     """Start the recipe's engine and wait for it; what the load goes to, and what to keep of it.
 
     Raises:
@@ -75,7 +77,7 @@ def serve(site: Site, host: Host, recipe: Recipe, run: RunDir) -> tuple[Target, 
     launcher = launchers.load(recipe.launcher)
     try:
         handle = launcher.start(host, spec, run.run_id)
-        ready = readiness.wait(host, handle, recipe.timeouts.ready_s)
+        ready = readiness.wait(host, handle, recipe.timeouts.ready_s, _Teller(progress))
     except DynoError:
         with suppress(DynoError, OSError):
             log = launcher.log(host, run.run_id, _RESCUED_LINES)
@@ -85,6 +87,19 @@ def serve(site: Site, host: Host, recipe: Recipe, run: RunDir) -> tuple[Target, 
     api = recipe.load.api
     target = Target((handle.base_url,), recipe.model.name, api, handle.api_key_file, handle.log)
     return target, about
+
+
+class _Teller:
+    """Says when the engine enters a phase, and which line of its log told so."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._phase = "start"
+
+    def __call__(self, now: readiness.Progress) -> None:
+        if now.phase != self._phase:
+            self._phase = now.phase
+            self._progress.note(f"engine: {now.phase} after {now.seconds:.1f} s")
 
 
 def release(site: Site, run_id: str, launcher: str = "process") -> None:

@@ -163,3 +163,13 @@ def test_after_a_cut_the_next_command_connects_anew(server: Server, ssh: SshRemo
 def _read_all(remote: SshRemote, command: str) -> None:
     with remote.stream(command) as lines:
         lines.read()
+
+
+def test_this_machine_gives_no_credentials_to_what_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands here see an allow-list of our environment."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "planted")
+
+    assert "planted" not in LocalRemote(tmp_path).run("env").stdout

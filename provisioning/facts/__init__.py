@@ -1,0 +1,1 @@
+"""Questions to a host: one read-only command and one parser each."""

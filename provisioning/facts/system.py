@@ -1,0 +1,54 @@
+"""What kind of machine the host is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from provisioning.command import Command, Fact
+
+_ASK = r"""
+echo "hostname=$(uname -n)"
+echo "kernel=$(uname -r)"
+echo "machine=$(uname -m)"
+echo "os=$(. /etc/os-release 2>/dev/null && echo "$PRETTY_NAME")"
+cpu=$(lscpu 2>/dev/null | sed -n 's/^Model name: *//p' | head -n 1)
+echo "cpu=${cpu:-$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)}"
+echo "cores=$(nproc)"
+echo "memory_kib=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)"
+echo "boot_id=$(cat /proc/sys/kernel/random/boot_id)"
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine and what runs on it; `cores` are those that we may use."""
+
+    hostname: str
+    kernel: str
+    machine: str
+    os: str
+    cpu: str
+    cores: int
+    memory_mib: int
+    boot_id: str
+
+
+class System(Fact[Machine]):
+    """Kernel, distribution, processor, memory, and the id of this boot."""
+
+    lasting = True
+    command = Command.shell(_ASK, shown="describe the system")
+
+    def parse(self, stdout: str) -> Machine:
+        """Read lines of ``key=value``; what a host does not tell is empty."""
+        said = dict(line.split("=", 1) for line in stdout.splitlines())
+        return Machine(
+            hostname=said["hostname"],
+            kernel=said["kernel"],
+            machine=said["machine"],
+            os=said["os"],
+            cpu=said["cpu"],
+            cores=int(said["cores"]),
+            memory_mib=int(said["memory_kib"]) // 1024,
+            boot_id=said["boot_id"],
+        )

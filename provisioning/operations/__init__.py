@@ -1,0 +1,1 @@
+"""Desired states: generators of the commands that are missing; none when all is so already."""
