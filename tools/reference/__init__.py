@@ -1,0 +1,1 @@
+"""Generated parts of docs/reference, written into the pages by cog."""
