@@ -1,0 +1,168 @@
+"""One run over a real agent, counted in exchanges, and cut in the middle."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from bench_agent.protocol import RunStatus
+from provisioning import bench, recipe, rundir
+from provisioning.errors import BenchError, HostError, LaunchError
+from provisioning.outcome import require_fit
+from provisioning.recipe_schema import Recipe
+from provisioning.remote import SshRemote
+from provisioning.rundir import RunDir
+from provisioning.site import Site
+from tests.provisioning.sshd import Server, serve
+
+pytestmark = pytest.mark.integration
+#: A host that is ready: facts, lock, start, wait, start the agent, follow it, pull, stop the
+#: engine, release; and the question who holds the lock. Pulling beside the load adds to it.
+EXCHANGES = 11
+
+
+@dataclass
+class Told:
+    """A `Progress` that remembers."""
+
+    notes: list[str] = field(default_factory=list)
+    phases: list[str] = field(default_factory=list)
+    on_load: threading.Event = field(default_factory=threading.Event)
+    last: RunStatus | None = None
+
+    def phase(self, name: str) -> None:
+        self.phases.append(name)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def load(self, status: RunStatus) -> None:
+        self.last = status
+        if status.completed >= 3:
+            self.on_load.set()
+
+    def done(self, name: str, seconds: float) -> None:
+        del name, seconds
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serve(tmp_path_factory.mktemp("host") / "h") as running:
+        yield running
+
+
+@pytest.fixture
+def site(server: Server) -> Iterator[Site]:
+    remote = SshRemote(server.output(), server.private_key)
+    yield Site("local", remote, str(server.workdir))
+    remote.close()
+
+
+def _recipe(*changes: str) -> Recipe:
+    small = ("load.workload.output_len=16", "load.points.0.num_prompts=8")
+    return recipe.load("rehearsal", [*small, "load.points.1.num_prompts=8", *changes])
+
+
+def _indices(run: RunDir) -> list[int]:
+    lines = (run.path / "points" / "00-c4" / "records.jsonl").read_text().splitlines()
+    return sorted(json.loads(line)["index"] for line in lines)
+
+
+def test_a_run_on_a_ready_host_costs_few_exchanges(site: Site, tmp_path: Path) -> None:
+    """The second run on a host ships nothing, and asks once for all facts."""
+    bench.bench(site, _recipe(), tmp_path, Told())
+    before = site.remote.exchanges
+
+    run = bench.bench(site, _recipe(), tmp_path, Told())
+
+    assert run.whole
+    assert site.remote.exchanges - before <= EXCHANGES
+
+
+def test_phases_are_told_and_kept(site: Site, tmp_path: Path) -> None:
+    """Each phase is announced in order, and its time is with the run."""
+    told = Told()
+
+    run = bench.bench(site, _recipe(), tmp_path, told)
+
+    state = run.state()
+    assert state is not None
+    assert ["connect", "provision", "serve", "load", "collect", "stop"] == told.phases
+    assert told.phases == list(state.phases)
+
+
+def test_a_cut_connection_does_not_disturb_the_run(
+    site: Site, server: Server, tmp_path: Path
+) -> None:
+    """With every connection broken in the middle, all requests come home without a gap."""
+    told = Told()
+
+    def cut() -> None:
+        if told.on_load.wait(30):
+            server.wire.cut()
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    run = bench.bench(site, _recipe("load.points.0.num_prompts=40"), tmp_path, told)
+    cutter.join()
+
+    assert (list(range(40)), True) == (_indices(run), run.whole)
+    assert any("broke" in note for note in told.notes)
+    require_fit(run)
+
+
+def test_an_engine_that_dies_is_a_result_too(site: Site, tmp_path: Path) -> None:
+    """A failed launch leaves its log at home, the host free, and says why by its log."""
+    with pytest.raises(LaunchError) as failed:
+        bench.bench(site, _recipe("engine.args.no_such_flag=1"), tmp_path, Told())
+
+    (run,) = rundir.runs(tmp_path, "local")
+    state = run.state()
+    assert state is not None
+    assert state.error is not None
+    assert ("failed", "serve") == (state.state, state.error["phase"])
+    assert "no-such-flag" in failed.value.log
+    assert "no-such-flag" in (run.home / "server.log").read_text()
+    bench.bench(site, _recipe(), tmp_path / "next", Told())
+
+
+def test_requests_that_fail_are_no_success(site: Site, tmp_path: Path) -> None:
+    """A run in which nothing succeeded comes home, and is told as that by its exit."""
+    plan = _recipe("engine.args.max_model_len=20", "load.num_warmups=0")
+
+    run = bench.bench(site, plan, tmp_path, Told())
+
+    with pytest.raises(BenchError, match="failed"):
+        require_fit(run)
+
+
+def test_a_host_in_use_is_refused(site: Site, server: Server, tmp_path: Path) -> None:
+    """A lock that somebody else holds is respected: who and since when."""
+    lock = server.workdir / "lock"
+    lock.mkdir()
+    owner = {"who": "ann@far", "run_id": "20261121T090000Z-x-0a1b", "since": "2026-11-21T09:00:00Z"}
+    (lock / "owner.json").write_text(json.dumps(owner))
+    try:
+        with pytest.raises(HostError, match="in use by ann@far since 2026-11-21T09:00:00Z"):
+            bench.bench(site, _recipe(), tmp_path, Told())
+    finally:
+        (lock / "owner.json").unlink()
+        lock.rmdir()
+
+
+def test_a_run_that_never_began_frees_its_host(site: Site, tmp_path: Path) -> None:
+    """Attach says so, instead of waiting for nothing."""
+    run = rundir.open_run(tmp_path, "local", "rehearsal", "me")
+    run.change(state="launched")
+
+    with pytest.raises(BenchError, match="never started"):
+        bench.attach(site, run, Told())
+
+    state = run.state()
+    assert state is not None
+    assert "failed" == state.state
