@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import logging
 import os
 import subprocess
 import threading
@@ -24,12 +25,16 @@ import paramiko
 from provisioning.errors import HostKeyError, RemoteError
 from stacks.outputs import HostOutput
 
+# Without a handler Python would print paramiko's tracebacks of what we tell in our own words.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
 CONNECT_TIMEOUT_S = 10.0
 KEEPALIVE_S = 10
 #: A silent peer is taken for dead after this long without an answer to keep-alives.
 DEAD_AFTER_S = 30.0
 SSH_PORT = 22
 _BLOCK = 65536
+_PATIENCE = {"banner_timeout": CONNECT_TIMEOUT_S, "auth_timeout": CONNECT_TIMEOUT_S}
 
 
 @dataclass(frozen=True)
@@ -266,12 +271,12 @@ def fingerprint(blob: bytes) -> str:
 
 
 def _credentials(host: HostOutput, private_key: str | None) -> dict[str, Any]:
-    nothing = {"look_for_keys": False, "allow_agent": False}
+    nothing = {"look_for_keys": False, "allow_agent": False, **_PATIENCE}
     if host.identity_file:
         return nothing | {"key_filename": str(Path(host.identity_file).expanduser())}
     if private_key:
         return nothing | {"pkey": _parse_key(host, private_key)}
-    return {"look_for_keys": False, "allow_agent": True}
+    return {"look_for_keys": False, "allow_agent": True, **_PATIENCE}
 
 
 def _parse_key(host: HostOutput, text: str) -> paramiko.PKey:

@@ -104,6 +104,7 @@ _NAMES = {
     "price": Price,
 }
 _MANY = ("hosts", "endpoints")
+_NULLABLE = ("ssh_private_key", "expires_at")
 _WHOLE = ("schema", "port", "count", "memory_mib")
 _TUPLES = ("roles", "host_keys")
 
@@ -116,7 +117,8 @@ def from_dict(data: Mapping[str, Any]) -> StackOutputs:
     """
     if data.get("schema") != SCHEMA:  # 1.0 too: Pulumi's state knows one kind of number
         raise OutputsError(f"schema: expected {SCHEMA}, got {data.get('schema')!r}")
-    outputs: StackOutputs = _build(StackOutputs, data, "")
+    absent = dict.fromkeys(_NULLABLE)  # Pulumi does not export what is null
+    outputs: StackOutputs = _build(StackOutputs, {**absent, **data}, "")
     return outputs
 
 

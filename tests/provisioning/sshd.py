@@ -119,7 +119,7 @@ class Server:
         """The host as a stack would describe it."""
         values: dict[str, Any] = {
             "name": "test-host",
-            "roles": ("gpu",),
+            "roles": ("serve", "load"),
             "address": "127.0.0.1",
             "port": self.wire.port,
             "user": USER,

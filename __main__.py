@@ -1,0 +1,3 @@
+from stacks import program  # noqa: D100 - the module says it
+
+program.run()

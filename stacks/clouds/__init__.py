@@ -1,0 +1,1 @@
+"""One cloud a module, found by its name: `Config` and `GpuHost` (see `stacks.clouds.base`)."""
