@@ -1,0 +1,104 @@
+"""What makes a result directory whole: summaries, manifest, the server's log, checksums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench_agent import identity, storage
+from bench_agent.layout import RunDir
+from bench_agent.protocol import SCHEMA, Manifest, Point, PointSummary, RunSpec
+from bench_agent.summary import Measured, measured_from, run_summary, summarise
+from bench_agent.vllm_result import vllm_result
+from bench_agent.wire import encode
+
+REDACTED = b"[REDACTED]"
+
+
+def close_point(
+    run: RunDir,
+    spec: RunSpec,
+    point: Point,
+    measured: Measured | None,
+    calibration: dict[str, Any] | None,
+) -> PointSummary:
+    """Write summary.json and vllm.json of a point from its records on disk."""
+    records = list(storage.read_records(run.records(point.name)))
+    known = measured or measured_from(records)
+    summary = summarise(spec, point, records, known, calibration)
+    folder = run.point(point.name)
+    storage.write_json(folder / "vllm.json", vllm_result(spec, summary, records))
+    storage.write_json(folder / "summary.json", encode(summary))
+    return summary
+
+
+def close_run(
+    run: RunDir,
+    spec: RunSpec,
+    *,
+    state: str,
+    started_ns: int,
+    ended_ns: int,
+    points: Sequence[PointSummary],
+    calibration: dict[str, Any] | None,
+    phases: dict[str, float],
+    secret: str | None,
+) -> None:
+    """Write everything that a result directory holds beside its points; seal it last."""
+    copy_log(spec.target.log, run.server_log, secret)
+    if not run.recipe.exists():
+        run.recipe.write_text(spec.recipe_yaml)
+    summary = run_summary(
+        spec,
+        state,
+        started_ns=started_ns,
+        ended_ns=ended_ns,
+        points=points,
+        calibration=calibration,
+    )
+    storage.write_json(run.summary, encode(summary))
+    plain = encode(spec)
+    context = plain.pop("context")
+    manifest = Manifest(
+        schema=SCHEMA,
+        run_id=spec.run_id,
+        stack=spec.stack,
+        recipe=spec.recipe,
+        state=state,
+        started_ns=started_ns,
+        ended_ns=ended_ns,
+        agent=identity.agent(),
+        host=identity.host(),
+        spec=plain,
+        context=context,
+        phases=phases,
+    )
+    storage.write_json(run.manifest, encode(manifest))
+    seal(run)
+
+
+def copy_log(source: str | None, to: Path, secret: str | None) -> None:
+    """Copy the engine's log without the API key; nothing when there is no log."""
+    if source is None or not Path(source).is_file():
+        return
+    with Path(source).open("rb") as lines, to.open("wb") as copy:
+        for line in lines:
+            copy.write(line.replace(secret.encode(), REDACTED) if secret else line)
+
+
+def seal(run: RunDir) -> None:
+    """Write SHA256SUMS over all files of the result: the last thing that is done to it."""
+    lines = [f"{storage.sha256(run.path / name)}  {name}\n" for name in run.files()]
+    storage.write(run.sums, "".join(lines).encode())
+
+
+def read_secret(spec: RunSpec) -> str | None:
+    """The server's API key.
+
+    Raises:
+        OSError: the key file cannot be read.
+    """
+    if spec.target.api_key_file is None:
+        return None
+    return Path(spec.target.api_key_file).read_text().strip() or None

@@ -1,0 +1,1 @@
+"""The load client: stamp first, think later."""
