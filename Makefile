@@ -19,6 +19,7 @@ demo: setup ## the whole job on the stack `local`: up, bench, destroy, nothing l
 	@$(IN_VENV) python -m tools.demo
 
 test: setup lint types imports docs ## everything: lint, types, imports, docs, unit and integration tests
+	@sh tools/test-packages
 	@$(IN_VENV) pytest
 
 quick: setup lint types imports ## what needs no engine and no server, in under a minute

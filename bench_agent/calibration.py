@@ -22,6 +22,7 @@ from bench_agent.load.pool import Tick, drive
 from bench_agent.protocol import RequestRecord, RunSpec, Workload
 from bench_agent.simulator.options import Options
 from bench_agent.simulator.server import Simulator, listen
+from bench_agent.specs import at_once
 
 MAX_STREAMS = 256
 _MODEL = "calibration"
@@ -61,8 +62,7 @@ def calibrate(spec: RunSpec, workers: int, cache: Path, tick: Tick) -> dict[str,
 
 def largest_streams(spec: RunSpec) -> int:
     """Most requests at once in any point, within what is calibrated."""
-    most = max(min(p.num_prompts, p.max_concurrency or p.num_prompts) for p in spec.points)
-    return min(most, MAX_STREAMS)
+    return min(max(map(at_once, spec.points)), MAX_STREAMS)
 
 
 def measure(streams: int, workers: int, tick: Tick) -> dict[str, Any]:

@@ -22,14 +22,23 @@ def close_point(
     point: Point,
     measured: Measured | None,
     calibration: dict[str, Any] | None,
+    *,
+    lenient: bool = False,
 ) -> PointSummary:
-    """Write summary.json and vllm.json of a point from its records on disk."""
+    """Write summary.json and vllm.json of a point from its records on disk.
+
+    Where there is no room for the latter, which is large, *lenient* leaves it out.
+    """
     records = list(storage.read_records(run.records(point.name)))
     known = measured or measured_from(records)
     summary = summarise(spec, point, records, known, calibration)
     folder = run.point(point.name)
-    storage.write_json(folder / "vllm.json", vllm_result(spec, summary, records))
     storage.write_json(folder / "summary.json", encode(summary))
+    try:
+        storage.write_json(folder / "vllm.json", vllm_result(spec, summary, records))
+    except OSError:
+        if not lenient:
+            raise
     return summary
 
 
@@ -46,7 +55,6 @@ def close_run(
     secret: str | None,
 ) -> None:
     """Write everything that a result directory holds beside its points; seal it last."""
-    copy_log(spec.target.log, run.server_log, secret)
     if not run.recipe.exists():
         run.recipe.write_text(spec.recipe_yaml)
     summary = run_summary(
@@ -75,16 +83,24 @@ def close_run(
         phases=phases,
     )
     storage.write_json(run.manifest, encode(manifest))
+    copy_log(spec.target.log, run.server_log, secret)
     seal(run)
 
 
 def copy_log(source: str | None, to: Path, secret: str | None) -> None:
-    """Copy the engine's log without the API key; nothing when there is no log."""
+    """Copy the engine's log without the API key; nothing when there is no log.
+
+    A log that cannot be read, or does not fit on the disk, is no reason to lose the result.
+    """
     if source is None or not Path(source).is_file():
         return
-    with Path(source).open("rb") as lines, to.open("wb") as copy:
-        for line in lines:
-            copy.write(line.replace(secret.encode(), REDACTED) if secret else line)
+    try:
+        with Path(source).open("rb") as lines, to.open("wb") as copy:
+            for line in lines:
+                copy.write(line.replace(secret.encode(), REDACTED) if secret else line)
+    except OSError as error:
+        print(f"The engine's log {source} could not be copied: {error.strerror}.", flush=True)
+        to.unlink(missing_ok=True)
 
 
 def seal(run: RunDir) -> None:

@@ -39,6 +39,7 @@ class Journal:
             updated_ns=started_ns,
             planned_end_ns=planned_end_ns(spec, started_ns),
             points_total=len(spec.points),
+            requested=sum(point.num_prompts for point in spec.points),
         )
 
     def update(self, **changes: Any) -> None:

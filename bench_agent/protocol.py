@@ -135,7 +135,7 @@ class RunStatus:
 
     `pid`, `pid_started` (clock ticks since boot, field 22 of ``/proc/<pid>/stat``) and
     `boot_id` tell a live agent from a number that was given out again.
-    `completed` and `failed` count requests of all points so far.
+    `requested` is what the plan asks for in all; `completed` and `failed` count what is over.
     """
 
     schema: int

@@ -19,6 +19,7 @@ from bench_agent.load.pool import STREAMS_A_WORKER, Outcome, describe, drive
 from bench_agent.load.worker import Tally
 from bench_agent.phases import Phases
 from bench_agent.protocol import Point, PointSummary, RunSpec
+from bench_agent.specs import at_once
 from bench_agent.summary import Measured
 from bench_agent.telemetry import Telemetry
 
@@ -165,9 +166,7 @@ class Runner:
             outcome = drive(self._load(point), self._run.records(point.name), self._tick)
         self._add(outcome)
         with self._phases.measure("closing"):
-            summary = closing.close_point(
-                self._run, self._spec, point, _measured(outcome), self._calibration
-            )
+            summary = self._summarise(point, _measured(outcome))
         self._points.append(summary)
         done = self._journal.status.points_done + (not outcome.stopped)
         self._journal.update(points_done=done)
@@ -204,7 +203,6 @@ class Runner:
         before = self._before
         done = before.completed + before.failed + tally.completed + tally.failed
         self._journal.update(
-            requested=before.requested + tally.requested,
             completed=before.completed + tally.completed,
             failed=before.failed + tally.failed,
             # A chunk is a token, near enough, until the server's count is known.
@@ -222,11 +220,18 @@ class Runner:
         return round((tokens - first) / (now - since), 1) if now > since else 0.0
 
     def _eta_s(self, tally: Tally, done: int) -> float | None:
+        """Waves of requests that are still to come, at the pace of those of this point."""
         if self._rate is None or not tally.completed:
             return None
-        here = (time.monotonic() - self._rate[0]) / (tally.completed + tally.failed)
-        total = sum(point.num_prompts for point in self._spec.points)
-        return round(min((total - done) * here, max(0.0, self._deadline - time.monotonic())), 1)
+        left, over = 0.0, done
+        over_here = tally.completed + tally.failed
+        for point in self._spec.points:
+            over_of_it = min(over, point.num_prompts)
+            over -= over_of_it
+            left += (point.num_prompts - over_of_it) / at_once(point)
+        here = self._spec.points[len(self._points)]
+        wave_s = (time.monotonic() - self._rate[0]) / (over_here / at_once(here))
+        return round(min(left * wave_s, max(0.0, self._deadline - time.monotonic())), 1)
 
     def _close(self, state: str) -> None:
         self._journal.state("closing", self._stop_reason)
@@ -243,21 +248,27 @@ class Runner:
         )
 
     def _fail(self, message: str) -> None:
-        """Save what can be saved."""
-        try:
+        """Save what can be saved, smallest first: the disk may be full."""
+        self._stop_reason = message
+        with suppress(OSError):
             self._reserve.unlink(missing_ok=True)
-            self._stop_reason = message
-            done = {summary.point.name for summary in self._points}
+        done = {summary.point.name for summary in self._points}
+        try:
             for point in self._spec.points:
                 records = self._run.records(point.name)
                 if point.name not in done and records.exists():
                     storage.drop_torn_line(records)
-                    self._points.append(
-                        closing.close_point(self._run, self._spec, point, None, self._calibration)
-                    )
+                    self._points.append(self._summarise(point, None, lenient=True))
             self._close("failed")
         except Exception as error:  # noqa: BLE001 - there is still the last word to be said
             print(f"The run could not be sealed: {describe(error)}", flush=True)
+
+    def _summarise(
+        self, point: Point, measured: Measured | None, *, lenient: bool = False
+    ) -> PointSummary:
+        return closing.close_point(
+            self._run, self._spec, point, measured, self._calibration, lenient=lenient
+        )
 
 
 def _measured(outcome: Outcome) -> Measured:

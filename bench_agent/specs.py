@@ -91,3 +91,8 @@ def _check_point(point: Point, path: str) -> None:
 def _need(truth: object, message: str) -> None:
     if not truth:
         raise SpecError(f"{message}.")
+
+
+def at_once(point: Point) -> int:
+    """Most requests that a point has open at a time."""
+    return min(point.num_prompts, point.max_concurrency or point.num_prompts)

@@ -22,12 +22,16 @@ def write(path: Path, data: bytes, *, durable: bool = True) -> None:
         OSError: the disk is full, or the folder is not there.
     """
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        if durable:
-            os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # on a full disk, others need the room
+        raise
     if durable:
         sync_folder(path.parent)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +16,7 @@ from provisioning import collect as results
 from provisioning import recipe as recipes
 from provisioning import rundir, site
 from provisioning import stack as stacks
-from provisioning.errors import DynoError, UsageError
+from provisioning.errors import DynoError, StackError, UsageError
 from provisioning.outcome import load_summary, require_fit
 from provisioning.rundir import RunDir
 from reporting import block, report
@@ -23,7 +25,7 @@ from reporting import run as reports
 
 @task(
     iterable=["set_"],
-    help={"destroy-after": "Run `pulumi destroy` when the result is home."},
+    help={"destroy-after": "Run `pulumi destroy` afterwards, whatever the run came to."},
 )
 def bench(  # noqa: PLR0917 - invoke passes by name
     c: Any,
@@ -48,30 +50,19 @@ def bench(  # noqa: PLR0917 - invoke passes by name
         outputs = stacks.load(name)
         plan = recipes.load(recipe or outputs.recipe, set_ or [])
         place = site.of_stack(outputs)
-    try:
-        run = runs.bench(place, plan, rundir.results_root(), console.progress(as_json=json))
-    except KeyboardInterrupt:
-        _say_what_goes_on(place.stack)
-        raise
-    finally:
-        place.remote.close()
-    _show(run, as_json=json)
-    if destroy_after:
-        stacks.destroy(place.stack)
+    with _destroyed(place.stack) if destroy_after else nullcontext():
+        with _attended(place):
+            run = runs.bench(place, plan, rundir.results_root(), console.progress(as_json=json))
+        _show(run, as_json=json)
 
 
 @task()
 def attach(c: Any, stack: str | None = None, run: str | None = None, json: bool = False) -> None:
     """Take up a run that goes on (or ended) on the host: watch it, bring it home."""
     del c
-    place, found = _open(stack, run)
-    try:
+    found = rundir.find_open(rundir.results_root(), require_stack(stack), run)
+    with _place(stack) as place:
         runs.attach(place, found, console.progress(as_json=json))
-    except KeyboardInterrupt:
-        _say_what_goes_on(place.stack)
-        raise
-    finally:
-        place.remote.close()
     _show(found, as_json=json)
 
 
@@ -83,11 +74,8 @@ def collect(c: Any, stack: str | None = None, run: str | None = None, json: bool
     if found.whole and not results.damaged(found.path):
         _collected(found, as_json=json)
         return
-    place = _place(stack)
-    try:
+    with _place(stack) as place:
         runs.attach(place, found, console.progress(as_json=json))
-    finally:
-        place.remote.close()
     _collected(found, as_json=json)
 
 
@@ -111,32 +99,49 @@ def abandon(c: Any, stack: str | None = None, run: str | None = None) -> None:
 def stop(c: Any, stack: str | None = None, run: str | None = None, json: bool = False) -> None:
     """End a run in order, bring home what it measured, stop its engine."""
     del c
-    place, found = _open(stack, run)
-    try:
+    found = rundir.find_open(rundir.results_root(), require_stack(stack), run)
+    with _place(stack) as place:
         runs.stop(place, found, console.progress(as_json=json))
-    finally:
-        place.remote.close()
     _collected(found, as_json=json)
 
 
-def _open(stack: str | None, run: str | None) -> tuple[site.Site, RunDir]:
-    found = rundir.find_open(rundir.results_root(), require_stack(stack), run)
-    return _place(stack), found
-
-
-def _place(stack: str | None) -> site.Site:
+@contextmanager
+def _place(stack: str | None) -> Iterator[site.Site]:
+    """Where the runs of *stack* take place, for as long as it is asked for."""
     name = require_stack(stack)
-    if name == site.URL_STACK:
-        return site.here()
-    return site.of_stack(stacks.load(name))
+    place = site.here() if name == site.URL_STACK else site.of_stack(stacks.load(name))
+    with _attended(place):
+        yield place
 
 
-def _say_what_goes_on(stack: str) -> None:
-    print(
-        f"\nA run that was launched goes on: `fab attach --stack {stack}` takes it up, "
-        f"`fab stop --stack {stack}` ends it.",
-        file=sys.stderr,
-    )
+@contextmanager
+def _destroyed(stack: str) -> Iterator[None]:
+    """Whatever the run came to, the machine goes; its guard sees to the results."""
+    try:
+        yield
+    except DynoError:
+        try:
+            stacks.destroy(stack)
+        except StackError as error:
+            console.complain(error, as_json=False)
+        raise
+    stacks.destroy(stack)
+
+
+@contextmanager
+def _attended(place: site.Site) -> Iterator[None]:
+    """Let go of the connection in the end; say what Ctrl-C does not end."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            f"\nA run that was launched goes on: `fab attach --stack {place.stack}` takes it up, "
+            f"`fab stop --stack {place.stack}` ends it.",
+            file=sys.stderr,
+        )
+        raise
+    finally:
+        place.remote.close()
 
 
 def _show(run: RunDir, *, as_json: bool) -> None:

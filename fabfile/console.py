@@ -47,9 +47,11 @@ def show_json(value: Any) -> None:
 
 def load_line(status: RunStatus) -> str:
     """Where the load is: point, requests, tokens/s, time left."""
+    if status.state != "running":
+        return status.state
     over = status.completed + status.failed
     parts = [
-        f"{status.point or status.state}",
+        status.point,
         f"{over}/{status.requested} requests",
         f"{status.output_tokens_per_s:.0f} tok/s",
     ]

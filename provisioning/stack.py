@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,13 +49,14 @@ def known() -> list[str]:
 
 
 def destroy(stack: str) -> None:
-    """``pulumi destroy --yes``, its output shown as it comes.
+    """``pulumi destroy --yes``, its output shown on standard error as it comes.
 
     Raises:
         StackError: the engine refused, for instance because results are not home.
     """
     argv = [_pulumi(), "destroy", "--yes", "--stack", stack]
-    if subprocess.run(argv, cwd=ROOT, env=_environment(), check=False).returncode != 0:
+    done = subprocess.run(argv, cwd=ROOT, env=_environment(), stdout=sys.stderr, check=False)
+    if done.returncode != 0:
         raise StackError(
             f"`pulumi destroy --stack {stack}` did not end well.",
             "Read what it says above; the machine may still be up and billing.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +16,6 @@ from bench_agent.protocol import RequestRecord
 #: A stamp: the kernel's raw timespec, or nanoseconds of our own clock.
 Stamp = bytes | int
 _HEAD_OF_ERROR = 500
-_LONE_EVENT = re.compile(rb"([0-9A-Fa-f]+)\r\ndata: ").match
-_AROUND = len(b"data: \n\n")
 #: Reads that are worked off at a time, so that sockets need not wait.
 SLICE = 64
 
@@ -60,6 +57,7 @@ class Reading:
         self._first_content: int | None = None  # its read
         self._finish: str | None = None
         self._usage: tuple[int, int] | None = None
+        self._between = False  # the next byte begins a chunk and an event
         self._done = False  # [DONE] was said
         self._stream_error: str | None = None
         self._garbage: str | None = None
@@ -80,33 +78,26 @@ class Reading:
         return True
 
     def _read_slice(self, reads: list[bytes]) -> None:
-        found: list[tuple[int, bytes]] = []
+        fits, counted = self._pattern.fits_read, self._counted
         for number, data in enumerate(reads, self._at):
-            if event := self._lone_event(data):
-                found.append((number, event))
-                continue
-            payload = self._payload(data)
-            if len(self._start_of_body) < _HEAD_OF_ERROR:
-                self._start_of_body += payload[:_HEAD_OF_ERROR]
-            if self._status == 200 and payload:
-                found += [(number, event) for event in self._events.feed(payload)]
-        self._take(found)
+            if self._between and fits(data):
+                counted.append(number)
+            else:
+                self._read_slowly(number, data)
 
-    def _lone_event(self, data: bytes) -> bytes | None:
-        """The event in a read that is one chunk with one event: nearly all are."""
-        match = _LONE_EVENT(data)
-        if match is None or self._body is None or self._status != 200:
-            return None
-        start, end = match.end(), len(data) - 4
-        if (
-            data.find(b"\n", start) != end
-            or not data.endswith(b"\n\n\r\n")
-            or int(match[1], 16) != end - start + _AROUND
-            or not self._body.between_chunks
-            or not self._events.between_events
-        ):
-            return None
-        return data[start:end]
+    def _read_slowly(self, number: int, data: bytes) -> None:
+        payload = self._payload(data)
+        if len(self._start_of_body) < _HEAD_OF_ERROR:
+            self._start_of_body += payload[:_HEAD_OF_ERROR]
+        if self._status == 200 and payload:
+            self._take(number, self._events.feed(payload))
+        body = self._body
+        self._between = (
+            self._status == 200
+            and body is not None
+            and body.between_chunks
+            and self._events.between_events
+        )
 
     def _payload(self, data: bytes) -> bytes:
         if self._body is not None:
@@ -129,14 +120,12 @@ class Reading:
         if self._body is not None and self._exchange.cause == "closed":
             self._body.close()
         if self._status == 200 and self._exchange.reads:
-            last = len(self._exchange.reads) - 1
-            self._take([(last, event) for event in self._events.close()])
+            self._take(len(self._exchange.reads) - 1, self._events.close())
 
-    def _take(self, found: list[tuple[int, bytes]]) -> None:
-        fits, counted = self._pattern.fits, self._counted
-        for number, event in found:
-            if fits(event):
-                counted.append(number)
+    def _take(self, number: int, found: list[bytes]) -> None:
+        for event in found:
+            if self._pattern.fits(event):
+                self._counted.append(number)
             elif event == b"[DONE]":
                 self._done = True
             else:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from bench_agent import runner as runner_module
-from bench_agent.closing import copy_log
+from bench_agent import storage
+from bench_agent.closing import close_point, copy_log
 from bench_agent.journal import Journal, planned_end_ns
 from bench_agent.layout import RunDir, Workdir
 from bench_agent.protocol import Limits, Point, RunSpec, RunSummary, Target
@@ -218,6 +219,27 @@ def test_a_full_disk_fails_the_run_and_is_said(
     assert 1 == folder.records("00-c1").read_bytes().count(b"\n")
 
 
+def test_a_point_is_closed_without_what_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its summary is small; vllm.json may be left out of a failed run, and only there."""
+    written = storage.write_json
+
+    def write_json(path: Path, value: object) -> None:
+        if path.name == "vllm.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written(path, value)
+
+    spec, run = run_spec(), RunDir(tmp_path)
+    run.point("00-c2").mkdir(parents=True)
+    monkeypatch.setattr(storage, "write_json", write_json)
+    close_point(run, spec, spec.points[0], None, None, lenient=True)
+
+    assert (run.point("00-c2") / "summary.json").exists()
+    with pytest.raises(OSError, match="No space"):
+        close_point(run, spec, spec.points[0], None, None)
+
+
 def test_a_missing_key_file_fails_the_run(go: Run) -> None:
     """In words."""
     target = Target(("http://127.0.0.1:1",), "m", api_key_file="/nowhere/key")
@@ -234,7 +256,7 @@ def test_a_bug_fails_the_run_and_shows_in_its_log(
 ) -> None:
     """Even when sealing trips over it as well, the run ends with a word."""
 
-    def broken(*_args: object) -> None:
+    def broken(*_args: object, **_options: object) -> None:
         raise ZeroDivisionError("odd")
 
     monkeypatch.setattr("bench_agent.closing.close_point", broken)
@@ -304,5 +326,7 @@ def test_a_log_that_is_not_there_is_not_copied(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("a\n")
     copy_log(str(tmp_path / "none"), tmp_path / "b", None)
     copy_log(str(tmp_path / "log"), tmp_path / "c", None)
+
+    copy_log(str(tmp_path / "log"), Path("/nowhere/d"), None)
 
     assert (False, "a\n") == ((tmp_path / "b").exists(), (tmp_path / "c").read_text())

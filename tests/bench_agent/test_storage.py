@@ -23,6 +23,21 @@ def test_a_file_is_replaced_in_one_step(tmp_path: Path) -> None:
     assert ({"a": 2}, ["a.json"]) == (storage.read_json(path), [p.name for p in tmp_path.iterdir()])
 
 
+def test_a_file_that_does_not_fit_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written of it would take the room of others."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(storage.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        storage.write(tmp_path / "a", b"abc")
+
+    assert [] == list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_read_is_nothing(tmp_path: Path) -> None:
     """No file, or no JSON."""
     (tmp_path / "torn").write_text('{"a"')

@@ -45,6 +45,11 @@ def test_failed_requests_are_not_hidden() -> None:
     assert "00-c4, 15/96 requests, 373 tok/s, 3 failed" == line
 
 
+def test_before_the_load_only_the_state_is_told() -> None:
+    """No figures where there are none."""
+    assert "calibrating" == console.load_line(_status(state="calibrating", completed=0))
+
+
 def test_plain_lines_tell_each_phase(capsys: pytest.CaptureFixture[str]) -> None:
     """Where there is no terminal, each phase is a line when it begins and when it ends."""
     lines = console.Lines()

@@ -74,3 +74,13 @@ def test_an_abandoned_run_lets_the_machine_go(stack: Stack) -> None:
     assert (True, 0, 0) == (refused.code != 0, said.code, done.code), done.said
     assert [] == stack.kinds()
     assert (stack.results / run / "ABANDONED").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"), [(QUICK, 0), (("engine.args.no_such_flag=1",), 6)], ids=["well", "badly"]
+)
+def test_destroy_after_leaves_no_machine(stack: Stack, changes: tuple[str, ...], code: int) -> None:
+    """`--destroy-after`: whether the run went well or not, the machine is gone."""
+    done = stack.fab("bench", "--destroy-after", *sets(*changes))
+
+    assert (code, []) == (done.code, stack.kinds()), done.said

@@ -157,6 +157,13 @@ def test_a_run_is_stopped(agent: Agent, slow: RunSpec) -> None:
     )
 
 
+def test_a_run_is_stopped_before_it_has_begun(agent: Agent, slow: RunSpec) -> None:
+    """However early the signal comes, the run closes in good order."""
+    os.kill(agent.start(slow), signal.SIGTERM)
+
+    assert ("end", "incomplete") == (agent.follow(RUN)[-1].kind, agent.follow(RUN)[-1].message)
+
+
 def test_a_killed_run_is_seen_and_sealed(agent: Agent, slow: RunSpec) -> None:
     """Its workers go with it; what they wrote is summarised, once."""
     pid = started(agent, slow)

@@ -41,6 +41,31 @@ def test_a_plain_text_fits() -> None:
     assert learned().fits(event(" other wörds"))
 
 
+@given(st.text(), st.integers(-3, 3))
+def test_a_read_that_fits_is_one_whole_chunk(text: str, off: int) -> None:
+    """The size is right, nothing comes before or after, and the event fits."""
+    payload = b"data: " + event(text) + b"\n\n"
+    read = b"%x\r\n%b\r\n" % (len(payload) + off, payload)
+
+    if learned().fits_read(read):
+        assert 0 == off
+        assert learned().fits(event(text))
+    else:
+        assert off or not learned().fits(event(text))
+
+
+def test_reads_that_are_more_or_less_than_a_chunk_do_not_fit() -> None:
+    """Two chunks, two events in one, half a chunk, or none."""
+    payload = b"data: " + event(" a") + b"\n\n"
+    chunk = b"%x\r\n%b\r\n" % (len(payload), payload)
+    both = b"%x\r\n%b\r\n" % (2 * len(payload), payload * 2)
+    others = [chunk * 2, both, chunk[:-1], chunk[1:], chunk[4:], b"", b"\r\n", b"0\r\n\r\n"]
+
+    assert learned().fits_read(chunk)
+    assert [] == [other for other in others if learned().fits_read(other)]
+    assert not Pattern("text").fits_read(chunk)
+
+
 def test_nothing_fits_before_something_was_learned() -> None:
     """The first event is parsed."""
     assert not Pattern("text").fits(event(" gear"))
