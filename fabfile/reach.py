@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from fabfile.tasks import require_stack, task
 from provisioning import stack as stacks
-from provisioning.errors import DynoError, RemoteError, StackError, UsageError
+from provisioning.command import quote
+from provisioning.errors import RemoteError, StackError, UsageError
 from provisioning.remote import SSH_PORT, SshRemote
-from stacks.outputs import HostOutput, StackOutputs
+from stacks.outputs import StackOutputs
 
 _ENGINE_PORT = r"""
 for pid in "$1"/engines/*/pid; do
@@ -30,12 +31,7 @@ def ssh(c: Any, stack: str | None = None, command: str | None = None) -> None:
     """Open a shell on the host; only its pinned key is accepted."""
     del c
     outputs = _with_host(require_stack(stack))
-    program = shutil.which("ssh")
-    if program is None:
-        raise UsageError("There is no ssh program on PATH.", "Install OpenSSH's client.")
-    with _files(outputs) as options:
-        argv = [program, *options, outputs.hosts[0].address, *([command] if command else [])]
-        sys.exit(subprocess.run(argv, check=False).returncode)
+    sys.exit(_openssh(outputs, *([command] if command else [])))
 
 
 @task(
@@ -45,47 +41,68 @@ def ssh(c: Any, stack: str | None = None, command: str | None = None) -> None:
     }
 )
 def tunnel(
-    c: Any, stack: str | None = None, port: int | None = None, remote_port: int | None = None
+    c: Any, stack: str | None = None, port: str | None = None, remote_port: str | None = None
 ) -> None:
     """Make a port of the host (the engine's) reachable on this machine until Ctrl-C."""
     del c
-    outputs = _with_host(require_stack(stack))
-    remote = SshRemote(outputs.hosts[0], outputs.ssh_private_key)
+    name = require_stack(stack)
+    given = [_port(text, flag) for text, flag in ((remote_port, "remote-port"), (port, "port"))]
+    outputs = _with_host(name)
+    there = given[0] or _engine_port(outputs)
+    here = given[1] or there
+    _require_free(here)
+    name = outputs.hosts[0].name
+    print(f"http://127.0.0.1:{here} is port {there} of {name}. Ctrl-C ends it.", flush=True)
+    forward = f"127.0.0.1:{here}:127.0.0.1:{there}"
     try:
-        there = remote_port or _engine_port(remote, outputs.hosts[0])
-        here = port or there
-        with _forwarded(remote, here, there):
-            print(f"http://127.0.0.1:{here} is port {there} of {remote.name}. Ctrl-C ends it.")
-            threading.Event().wait()
+        code = _openssh(outputs, before=("-N", "-oExitOnForwardFailure=yes", "-L", forward))
     except KeyboardInterrupt:
         print("\nClosed.")
-    finally:
-        remote.close()
+        return
+    raise RemoteError(f"The tunnel to {name} ended by itself (ssh: {code}).", "Try again.")
 
 
-@contextmanager
-def _forwarded(remote: SshRemote, here: int, there: int) -> Iterator[None]:
+def _openssh(outputs: StackOutputs, *command: str, before: Sequence[str] = ()) -> int:
+    program = shutil.which("ssh")
+    if program is None:
+        raise UsageError("There is no ssh program on PATH.", "Install OpenSSH's client.")
+    with _files(outputs) as options:
+        argv = [program, *options, *before, outputs.hosts[0].address, *command]
+        return subprocess.run(argv, check=False).returncode
+
+
+def _port(text: str | None, flag: str) -> int | None:
+    """The number of a port; invoke hands out text where no default tells the type."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and 0 < int(text) < 65536:
+        return int(text)
+    raise UsageError(f"--{flag} is {text!r}, which is no port.", "Give a number up to 65535.")
+
+
+def _require_free(port: int) -> None:
     try:
-        with remote.forward(here, there):
-            yield
-    except DynoError:
-        raise
-    except Exception as error:  # noqa: BLE001 - fabric re-raises whatever its thread met
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+    except OSError as error:
         raise UsageError(
-            f"Port {here} cannot be used on this machine: {error}.", "Choose another with --port."
+            f"Port {port} cannot be used on this machine: {str(error.strerror).lower()}.",
+            "Choose another with --port.",
         ) from None
 
 
-def _engine_port(remote: SshRemote, host: HostOutput) -> int:
-    from provisioning.command import quote  # noqa: PLC0415 - beside its only use
-
-    done = remote.run(quote("sh", "-c", _ENGINE_PORT, "sh", host.workdir), timeout_s=30)
+def _engine_port(outputs: StackOutputs) -> int:
+    host = outputs.hosts[0]
+    remote = SshRemote(host, outputs.ssh_private_key)
+    try:
+        done = remote.run(quote("sh", "-c", _ENGINE_PORT, "sh", host.workdir), timeout_s=30)
+    finally:
+        remote.close()
     if not done.stdout.strip().isdigit():
         raise RemoteError(
             "No engine runs on the host.",
             "Say --remote-port, or `fab bench` first.",
-            phase="connect",
-            host=remote.name,
+            host=host.name,
         )
     return int(done.stdout)
 

@@ -172,12 +172,6 @@ class SshRemote:
         if connection is not None:
             connection.close()
 
-    def forward(self, local_port: int, remote_port: int) -> AbstractContextManager[Any]:
-        """Make *remote_port* of the host's loopback reachable on ours."""
-        return self._connected().forward_local(  # type: ignore[no-any-return]  # fabric is untyped
-            local_port, remote_port=remote_port, remote_host="127.0.0.1", local_host="127.0.0.1"
-        )
-
     @contextmanager
     def _channel(self, command: str) -> Iterator[paramiko.Channel]:
         self.exchanges += 1

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
+import pytest
+
 from fabfile import reach
+from provisioning.errors import UsageError
 from stacks.outputs import HostOutput, Price, StackOutputs
 
 
@@ -58,3 +62,19 @@ def test_the_usual_port_has_no_brackets_in_known_hosts() -> None:
         known = Path(_options(lines)["UserKnownHostsFile"]).read_text()
 
     assert "127.0.0.1 ssh-ed25519 AAAA\n" == known
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "\uff18\uff10"])
+def test_what_is_no_port_is_refused(text: str) -> None:
+    """Named by its flag, before anything is asked."""
+    with pytest.raises(UsageError, match="--remote-port is"):
+        reach._port(text, "remote-port")
+
+
+def test_a_port_in_use_here_is_told() -> None:
+    """Before OpenSSH is started."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UsageError, match="address already in use"):
+            reach._require_free(taken.getsockname()[1])

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +43,7 @@ class Stack:
     folder: Path
     env: dict[str, str]
     project: Path = CHECKOUT
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def results(self) -> Path:
@@ -76,10 +77,12 @@ class Stack:
 
     def start(self, task: str, *argv: str) -> subprocess.Popen[bytes]:
         """Start a task for this stack and leave it running."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             ["fab", task, "--stack", self.name, *argv], cwd=CHECKOUT, env=self.env,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
+        self.started.append(process)
+        return process
 
     def bare(self, *argv: str) -> Done:
         """Run any command in its environment."""
@@ -139,6 +142,9 @@ def _stack(folder: Path) -> Iterator[Stack]:
 
 def _remove(stack: Stack) -> None:
     """Whatever state a test left: nothing of the stack runs on."""
+    for process in stack.started:
+        process.kill()
+        process.wait()
     for run in stack.results.glob("*"):
         (run / "ABANDONED").touch()
     done = stack.destroy()
