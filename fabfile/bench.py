@@ -71,7 +71,7 @@ def collect(c: Any, stack: str | None = None, run: str | None = None, json: bool
     """Bring a run home that has ended; verify one that is home already."""
     del c
     found = rundir.find_open(rundir.results_root(), require_stack(stack), run)
-    if found.whole and not results.damaged(found.path):
+    if results.intact(found):
         _collected(found, as_json=json)
         return
     with _place(stack) as place:
@@ -134,11 +134,12 @@ def _attended(place: site.Site) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print(
-            f"\nA run that was launched goes on: `fab attach --stack {place.stack}` takes it up, "
-            f"`fab stop --stack {place.stack}` ends it.",
-            file=sys.stderr,
-        )
+        if any(not run.settled() for run in rundir.runs(rundir.results_root(), place.stack)):
+            print(
+                f"\nThe run goes on: `fab attach --stack {place.stack}` takes it up, "
+                f"`fab stop --stack {place.stack}` ends it.",
+                file=sys.stderr,
+            )
         raise
     finally:
         place.remote.close()

@@ -52,21 +52,23 @@ def logs(
     stack: str | None = None,
     run: str | None = None,
     engine: bool = False,
-    lines: int = 100,
+    lines: str = "100",
 ) -> None:
     """Print the log of a run: from home when it is there, else from the host."""
     del c
     name = require_stack(stack)
+    if not lines.isdigit() or int(lines) == 0:
+        raise UsageError(f"--lines is {lines!r}, which is no count.", "Give a number above 0.")
     found = rundir.find(rundir.results_root(), name, run)
     own = "server.log" if engine else "agent.log"
     for path in (found.path / own, found.home / own):
         if path.is_file() and (found.whole or path.parent.name == "home"):
-            print("\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
+            print("\n".join(path.read_text(errors="replace").splitlines()[-int(lines) :]))
             return
     place = site.here() if name == site.URL_STACK else site.of_stack(stacks.load(name))
     folder = f"engines/{found.run_id}/log" if engine else f"runs/{found.run_id}/agent.log"
     try:
-        print(_tail(place.remote, f"{place.workdir}/{folder}", lines))
+        print(_tail(place.remote, f"{place.workdir}/{folder}", int(lines)))
     finally:
         place.remote.close()
 
@@ -86,7 +88,7 @@ def report(c: Any, stack: str | None = None, run: str | None = None, json: bool 
 def _tail(remote: Remote, path: str, lines: int) -> str:
     from provisioning.command import quote  # noqa: PLC0415 - beside its only use
 
-    done = remote.run(f"tail -n {int(lines)} {quote(path)}", timeout_s=30)
+    done = remote.run(f"tail -n {lines} {quote(path)}", timeout_s=30)
     if done.exit_code != 0:
         raise UsageError(f"There is no log {path} on the host.", "`fab status` lists the runs.")
     return done.stdout.rstrip("\n")
@@ -138,7 +140,7 @@ def _stack_line(about: dict[str, Any]) -> str:
     left = about["seconds_left"]
     parts = [
         f"{about['stack']}: up ({about['cloud']})",
-        "no expiry" if left is None else f"{stacks.minutes(timedelta(seconds=left))} left",
+        _left(left),
         f"${about['spent_usd']:.2f} spent at ${about['price']['usd_per_hour']:.2f}/h",
     ]
     lines = [", ".join(parts)]
@@ -150,6 +152,14 @@ def _stack_line(about: dict[str, Any]) -> str:
         held = f"held by {lock.get('who')} since {lock.get('since')}"
         lines.append(f"  {held}; its run is over: `fab attach --stack {about['stack']}`")
     return "\n".join(lines)
+
+
+def _left(seconds: int | None) -> str:
+    if seconds is None:
+        return "no expiry"
+    if not seconds:
+        return "expired: the machine has ended itself"
+    return f"{stacks.minutes(timedelta(seconds=seconds))} left"
 
 
 def _run_line(run: dict[str, Any]) -> str:

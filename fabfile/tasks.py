@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,9 @@ def task(**options: Any) -> Callable[[Callable[..., None]], Task[Callable[..., N
             try:
                 with _reporting():
                     body(*args, **kwargs)
+                sys.stdout.flush()
+            except BrokenPipeError:  # `fab status | head`: nobody reads on
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             except DynoError as error:
                 complain(error, as_json=bool(kwargs.get("json")))
                 sys.exit(error.exit_code)

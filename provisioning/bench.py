@@ -12,10 +12,10 @@ import yaml
 
 from bench_agent import __version__
 from bench_agent.protocol import CLOSED_STATES, DIED, SCHEMA, Event, RunListing, RunSpec, Target
-from provisioning import plan, rundir, stack
+from provisioning import engines, launchers, plan, rundir, stack
 from provisioning.agent import Agent
 from provisioning.collect import collect, pull
-from provisioning.errors import BenchError, DynoError
+from provisioning.errors import BenchError, CollectError, CommandError, DynoError
 from provisioning.facts.lock import LockOwner
 from provisioning.follow import follow
 from provisioning.progress import Phases, Progress
@@ -36,10 +36,14 @@ def bench(site: Site, recipe: Recipe, results: Path, progress: Progress) -> RunD
     """
     if site.outputs is not None:
         stack.require_time(site.outputs, plan.planned_s(recipe))
+        rundir.require_guard(results, site.stack)
+    if site.url is None:
+        engines.load(recipe.engine.name)  # a name that is none is told before anything begins
+        launchers.load(recipe.launcher)
     run = rundir.open_run(results, site.stack, recipe.name, owner())
     phases = Phases(progress)
     progress.note(f"Run {run.run_id}")
-    with _accounted(run, phases), prepared(site, run, phases) as host:
+    with run.controlled(), _accounted(run, phases), prepared(site, run, phases) as host:
         with phases("serve"):
             target, about = serve(site, host, recipe, run, progress)
         spec = run_spec(site, recipe, run.run_id, target, about | {"phases": phases.seconds})
@@ -65,8 +69,8 @@ def attach(site: Site, run: RunDir, progress: Progress) -> None:
         with phases("connect"):
             listing = _listing(agent, run.run_id)
         if listing is None:
-            release(site, run.run_id)
-            raise _never_started(site, run)
+            with run.controlled() as nobodys:
+                raise _never_started(site, run) if nobodys else _still_prepared(site, run)
         end = listing.state
         if end not in (*CLOSED_STATES, DIED):
             with phases("load"):
@@ -138,8 +142,8 @@ def _finish(site: Site, run: RunDir, launcher: str, phases: Phases, end: str) ->
     agent = Agent(site.remote, site.workdir)
     with phases("collect"):
         if end == DIED:
-            phases.progress.note("The agent died; what it had measured is sealed.")
             agent.seal(run.run_id)
+            phases.progress.note("The agent had died; what it had measured is sealed.")
         collect(agent, run, phases.progress.note)
     with phases("stop"):
         release(site, run.run_id, launcher)
@@ -150,17 +154,20 @@ def _accounted(run: RunDir, phases: Phases) -> Iterator[None]:
     """What the phases took and what went wrong stand in ``home/run.json``."""
     try:
         yield
-    except DynoError as error:
-        state = run.state()
-        if state is not None and state.state == "opened":
-            run.change(state="failed")
-        error.phase = error.phase or phases.current
-        rundir.record_error(run, error)
+    except BaseException as error:
+        with suppress(CollectError):
+            state = run.state()
+            if state is not None and state.state == "opened":
+                run.change(state="failed")
+            if isinstance(error, CommandError):
+                error.phase = phases.current
+            if isinstance(error, DynoError):
+                rundir.record_error(run, error)
         raise
     finally:
         state = run.state()
         known = state.phases if state else {}
-        with suppress(OSError):
+        with suppress(CollectError):
             run.change(phases=known | phases.seconds)
 
 
@@ -189,7 +196,16 @@ def _listing(agent: Agent, run_id: str) -> RunListing | None:
     return next((r for r in status.runs if r.run_id == run_id), None) if status else None
 
 
+def _still_prepared(site: Site, run: RunDir) -> BenchError:
+    return BenchError(
+        f"The run {run.run_id} is being prepared by a `fab bench` that is at work.",
+        "Let it go on, or end it with Ctrl-C.",
+        host=site.remote.name,
+    )
+
+
 def _never_started(site: Site, run: RunDir) -> BenchError:
+    release(site, run.run_id)
     if not run.whole:
         run.change(state="failed")
     return BenchError(

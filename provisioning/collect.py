@@ -7,7 +7,6 @@ never a whole run.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ from bench_agent.protocol import CONTROL, SUMS, Frame
 from bench_agent.wire import WireError, decode
 from provisioning.agent import Agent
 from provisioning.errors import CollectError, RemoteError
-from provisioning.rundir import RunDir, durable
+from provisioning.rundir import ABANDONED, RunDir, cannot_write, durable
 
 _BLOCK = 1 << 20
 _ROUNDS = 4
@@ -68,7 +67,10 @@ def _collect(agent: Agent, run: RunDir, say: Say) -> None:
             )
         damaged = settle(run.path, pulled.sums_sha256)
         if not damaged:
-            run.change(state="collected", collected_at=datetime.now(UTC).isoformat(), error=None)
+            (run.path / ABANDONED).unlink(missing_ok=True)  # it is not lost after all
+            home_at = datetime.now(UTC).isoformat()
+            sums = pulled.sums_sha256
+            run.change(state="collected", collected_at=home_at, error=None, sums_sha256=sums)
             return
         say(f"Not as the host made it, pulled again: {', '.join(damaged)}.")
     raise CollectError(
@@ -166,10 +168,25 @@ def parse_sums(text: str) -> dict[str, str]:
     return {name.lstrip("*"): digest for digest, name in rows}
 
 
-def damaged(folder: Path) -> list[str]:
-    """Files of a whole run that are missing or differ from SHA256SUMS."""
-    wanted = parse_sums((folder / SUMS).read_text())
-    return sorted(n for n, d in wanted.items() if not _matches(folder / n, d))
+def damaged(run: RunDir) -> list[str]:
+    """Files of a run at home that are missing or not as the host made them.
+
+    SHA256SUMS itself is one when it says nothing, or is not the one that came from the host.
+    """
+    sums, state = run.path / SUMS, run.state()
+    try:
+        wanted = parse_sums(sums.read_text())
+        known = state.sums_sha256 if state else None
+        if not wanted or (known is not None and _sha256(sums) != known):
+            return [SUMS]
+    except (OSError, ValueError):
+        return [SUMS]
+    return sorted(n for n, d in wanted.items() if not _matches(run.path / n, d))
+
+
+def intact(run: RunDir) -> bool:
+    """Whether the run is home with every file as the host made it."""
+    return run.whole and not damaged(run)
 
 
 def _accept(folder: Path, name: str, digest: str) -> bool:
@@ -200,6 +217,8 @@ def _drop(folder: Path, name: str) -> None:
 
 def _append(folder: Path, frame: Frame, stream: IO[bytes]) -> None:
     """Write the bytes of one frame; trouble with our own disk is told as that."""
+    if not frame.length and (folder / frame.path).is_file():
+        return  # nothing new of a file that is here
     try:
         path = part(folder, frame.path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -211,7 +230,7 @@ def _append(folder: Path, frame: Frame, stream: IO[bytes]) -> None:
                 file.write(block)
                 left -= len(block)
     except OSError as error:
-        raise _cannot_write(folder, error) from None
+        raise cannot_write(folder, error) from None
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -224,11 +243,3 @@ def _files(folder: Path) -> Iterator[Path]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _cannot_write(folder: Path, error: OSError) -> CollectError:
-    why = "no room is left" if error.errno == errno.ENOSPC else str(error.strerror)
-    return CollectError(
-        f"Results cannot be written to {folder}: {why}.",
-        "Make room, then `fab collect`; nothing is lost on the host.",
-    )

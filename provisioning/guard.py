@@ -20,7 +20,7 @@ from typing import Any
 from bench_agent.protocol import ACTIVE_STATES, DIED, HostStatus, RunListing
 from provisioning import rundir
 from provisioning.agent import Agent
-from provisioning.collect import collect
+from provisioning.collect import collect, intact
 from provisioning.errors import DynoError, HostKeyError, RemoteError
 from provisioning.follow import follow
 from provisioning.remote import SshRemote
@@ -87,7 +87,7 @@ def _vanished(results: Path, stack: str, say: Say) -> Outcome:
 
 
 def _unreachable(outputs: StackOutputs, results: Path, error: RemoteError, say: Say) -> Outcome:
-    open_runs = [run.run_id for run in rundir.runs(results, outputs.stack) if not run.settled()]
+    open_runs = [run.run_id for run in rundir.runs(results, outputs.stack) if not _safe(run)]
     if not open_runs:
         say(f"{error.what} No run was ever started there: nothing can be lost.")
         return Outcome(passed=True, message=error.what)
@@ -102,13 +102,18 @@ def _unreachable(outputs: StackOutputs, results: Path, error: RemoteError, say: 
     )
 
 
+def _safe(run: rundir.RunDir) -> bool:
+    """Whether a teardown can lose nothing of the run: what is home is looked at, not believed."""
+    return run.settled() and (run.abandoned or not run.whole or intact(run))
+
+
 def _bring_home(
     agent: Agent, outputs: StackOutputs, results: Path, status: HostStatus, say: Say
 ) -> Outcome:
     outcome = Outcome(passed=True, message="Every run is home.")
     for listing in status.runs:
         run = rundir.RunDir(results / outputs.stack / listing.run_id)
-        if run.whole or run.abandoned:
+        if run.abandoned or intact(run):
             continue
         _close(agent, outputs, listing, say)
         say(f"Bringing {listing.run_id} home.")
@@ -161,6 +166,11 @@ def _mark_never_started(results: Path, stack: str, status: HostStatus) -> None:
             run.change(state="failed")
 
 
+def _mark_unguarded(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rundir.durable(folder / rundir.UNGUARDED, b"")
+
+
 def main() -> int:
     """Read the question, print the answer."""
 
@@ -175,7 +185,9 @@ def main() -> int:
             host_exists=question["host_exists"],
             say=say,
         )
-    except DynoError as error:
+        if outcome.passed:
+            _mark_unguarded(Path(question["results"]) / question["outputs"]["stack"])
+    except (DynoError, OSError) as error:
         outcome = Outcome(passed=False, message=str(error))
     answer = asdict(outcome)
     print(json.dumps({"pass": answer.pop("passed"), **answer}))

@@ -59,7 +59,7 @@ def _rate(value: Any) -> Any:
     return float(value)
 
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Rate = Annotated[float | Literal["inf"], BeforeValidator(_rate)]

@@ -6,6 +6,7 @@ controller itself knows of a run lives in ``home/run.json``, replaced atomically
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -20,10 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from bench_agent.protocol import RUN_ID, SCHEMA, SUMS
-from provisioning.errors import DynoError, UsageError
+from provisioning.errors import CollectError, DynoError, UsageError
 from provisioning.stack import ROOT
 
 ABANDONED = "ABANDONED"
+#: In ``results/<stack>/``: the stack's guard has let the machine go and stands no more. The
+#: machine may still be there, when the teardown was interrupted just then. The resource that
+#: makes a guard removes it (stacks/guard.py).
+UNGUARDED = "UNGUARDED"
 #: Home states in which results may lie on the host and nowhere else.
 OPEN = ("launched",)
 _MIN_FREE_BYTES = 64 * 2**20
@@ -34,7 +39,8 @@ class HomeState:
     """``home/run.json``.
 
     `state`: opened (nothing asked of the host's agent yet), launched (written before the agent
-    is asked to start), collected, failed (before launch), lost, abandoned.
+    is asked to start), collected, failed (before launch), lost, abandoned. `sums_sha256` is that
+    of SHA256SUMS as the host made it.
     """
 
     schema: int
@@ -47,6 +53,7 @@ class HomeState:
     phases: dict[str, float] = field(default_factory=dict)
     error: dict[str, Any] | None = None
     collected_at: str | None = None
+    sums_sha256: str | None = None
 
 
 class RunDir:
@@ -80,8 +87,11 @@ class RunDir:
 
     def write(self, state: HomeState) -> None:
         """Replace ``home/run.json``, on disk before this returns."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        durable(self.home / "run.json", json.dumps(asdict(state), indent=1).encode())
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            durable(self.home / "run.json", json.dumps(asdict(state), indent=1).encode())
+        except OSError as error:
+            raise cannot_write(self.path, error) from None
 
     def change(self, **values: Any) -> None:
         """Change fields of the controller's account; a missing one is begun anew."""
@@ -94,8 +104,23 @@ class RunDir:
 
         Yields whether it is ours; with *wait* it always is.
         """
-        self.home.mkdir(parents=True, exist_ok=True)
-        with (self.home / "pulling.lock").open("w") as file:
+        with self._locked("pulling.lock", wait=wait) as ours:
+            yield ours
+
+    @contextmanager
+    def controlled(self) -> Iterator[bool]:
+        """Be the controller that prepares and launches the run; yields whether nobody else is."""
+        with self._locked("controller.lock", wait=False) as ours:
+            yield ours
+
+    @contextmanager
+    def _locked(self, name: str, *, wait: bool) -> Iterator[bool]:
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            file = (self.home / name).open("w")
+        except OSError as error:
+            raise cannot_write(self.path, error) from None
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -114,6 +139,20 @@ class RunDir:
 def results_root() -> Path:
     """``$LLM_DYNO_RESULTS``, else ``results/`` of the checkout."""
     return Path(os.environ.get("LLM_DYNO_RESULTS") or ROOT / "results").resolve()
+
+
+def require_guard(results: Path, stack: str) -> None:
+    """Refuse a run whose results nothing would hold back a teardown for.
+
+    Raises:
+        UsageError: the guard of the stack is gone.
+    """
+    if (results / stack / UNGUARDED).exists():
+        raise UsageError(
+            f"The teardown of the stack {stack} was begun, and its guard is gone: nothing would "
+            "keep the results of a run.",
+            f"`pulumi up --stack {stack}` puts it back, `pulumi destroy --stack {stack}` ends it.",
+        )
 
 
 def new_run_id(recipe: str, now: datetime | None = None) -> str:
@@ -138,6 +177,10 @@ def open_run(results: Path, stack: str, recipe: str, owner: str) -> RunDir:
             run.path.rmdir()
             raise _no_room(results, free)
         run.write(state)
+    except CollectError as error:
+        raise UsageError(
+            error.what, "Make room or set LLM_DYNO_RESULTS to another folder."
+        ) from None
     except OSError as error:
         raise UsageError(
             f"The result folder {results} cannot be written: {error.strerror}.",
@@ -156,14 +199,16 @@ def runs(results: Path, stack: str) -> Iterator[RunDir]:
 def find_open(results: Path, stack: str, run_id: str | None) -> RunDir:
     """The run *run_id* of *stack*, or the newest that may lie on the host only.
 
-    Where there is none of these: the newest that is home, or the newest at all.
+    Where there is none of these: one whose controller died before it launched it, the newest
+    that is home, or the newest at all.
 
     Raises:
         UsageError: there is none.
     """
     every = list(runs(results, stack))
     unsettled = [run for run in every if not run.settled()]
-    chosen = unsettled or [run for run in every if run.whole]
+    begun = [run for run in every if (state := run.state()) and state.state == "opened"]
+    chosen = unsettled or begun or [run for run in every if run.whole]
     return chosen[-1] if run_id is None and chosen else find(results, stack, run_id)
 
 
@@ -178,8 +223,8 @@ def find(results: Path, stack: str, run_id: str | None) -> RunDir:
     if not chosen:
         some = ", ".join(run.run_id for run in every[-5:])
         raise UsageError(
-            f"There is no run {run_id} of the stack {stack}."
-            if run_id
+            f"There is no run {run_id!r} of the stack {stack}."
+            if run_id is not None
             else f"The stack {stack} has no run yet.",
             f"Known: {some}." if some else f"`fab bench --stack {stack}` makes one.",
         )
@@ -205,6 +250,15 @@ def durable(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def cannot_write(folder: Path, error: OSError) -> CollectError:
+    """Say that a folder at home cannot be written, and that nothing is lost by that."""
+    why = "no room is left" if error.errno == errno.ENOSPC else str(error.strerror).lower()
+    return CollectError(
+        f"Results cannot be written to {folder}: {why}.",
+        "Mend that, then `fab collect`; nothing is lost on the host.",
+    )
 
 
 def _unknown(path: Path) -> HomeState:

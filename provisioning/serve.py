@@ -12,7 +12,7 @@ from typing import Any
 from bench_agent.protocol import Target
 from provisioning import agent as agents
 from provisioning import engines, launchers, readiness
-from provisioning.command import Secret
+from provisioning.command import Command, Secret
 from provisioning.engines.base import Site as Offer
 from provisioning.errors import DynoError
 from provisioning.facts.agents import Agents
@@ -111,6 +111,8 @@ def release(site: Site, run_id: str, launcher: str = "process") -> None:
     host = site.host()
     if site.url is None:
         launchers.load(launcher).stop(host, run_id)
+    else:  # the key of a server that is not ours
+        host.execute(Command("rm", "-rf", host.path("engines", run_id)), label="bench.key")
     host.apply(lock.released, run_id)
 
 

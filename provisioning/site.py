@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import http.client
 import json
 import os
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -24,6 +26,7 @@ from stacks.outputs import StackOutputs
 URL_STACK = "url"
 _KEYS = ("VLLM_API_KEY", "OPENAI_API_KEY")
 _PROBE_TIMEOUT_S = 10.0
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
 
 
 @dataclass(frozen=True)
@@ -64,14 +67,23 @@ def of_url(url: str) -> Site:
     Raises:
         UsageError: *url* is none.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        raise UsageError(
-            f"{url} is no address that can be loaded.",
-            "Give it as http://HOST:PORT, without /v1.",
-        )
+    try:
+        parts = urlsplit(url)
+        host, port, path = parts.hostname, parts.port, parts.path.rstrip("/")
+    except ValueError:
+        raise _no_address(url) from None
+    fits = parts.scheme == "http" and host and path in ("", "/v1") and not parts.query
+    if not fits or not _HOST.fullmatch(host or "") or "@" in parts.netloc or port == 0:
+        raise _no_address("It" if "@" in url else url)
     plain = f"{parts.scheme}://{parts.netloc}"
     return Site(URL_STACK, LocalRemote(_here()), str(_here()), None, plain)
+
+
+def _no_address(url: str) -> UsageError:
+    return UsageError(
+        f"{url} is no address that can be loaded.",
+        f"Give it as http://HOST:PORT; a key goes into ${_KEYS[0]}.",
+    )
 
 
 def here() -> Site:
@@ -105,7 +117,7 @@ def served_model(url: str, key: Secret | None) -> str:
     except urllib.error.HTTPError as error:
         error.close()
         raise _no_models(url, f"answers {error.code}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         raise _no_models(url, f"does not answer: {getattr(error, 'reason', error)}") from None
     if not models:
         raise _no_models(url, "serves no model")

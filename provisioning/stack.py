@@ -92,7 +92,12 @@ def require_time(outputs: StackOutputs, planned_s: float) -> None:
     usable = max(timedelta(0), left - RESERVE)
     raise StackError(
         f"The run may take {minutes(timedelta(seconds=planned_s))}, but the stack "
-        f"{outputs.stack} has {minutes(usable)} left for runs.",
+        f"{outputs.stack} has {minutes(usable)} left for runs"
+        + (
+            "; it has expired."
+            if left <= timedelta(0)
+            else f" (the last {minutes(RESERVE)} are kept for bringing results home)."
+        ),
         "Ask for less load (`--set`), or destroy the stack and bring it up again.",
     )
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the plug-in has no use for pydantic
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 RESULTS_VARIABLE = "LLM_DYNO_RESULTS"
+UNGUARDED = "UNGUARDED"  # left by provisioning.guard where it let a machine go
 _PASSED, _REFUSED = 0, 1
 
 
@@ -33,7 +34,9 @@ class GuardProvider(Provider):
     """Deleting it brings the results home, or fails."""
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Nothing is made: the guard only stands."""
+        """Nothing is made: the guard only stands, and says so where the results are."""
+        stack = json.loads(props["outputs"])["stack"]
+        (_results() / stack / UNGUARDED).unlink(missing_ok=True)
         return CreateResult(f"guard-{props['vm_id']}", props)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
@@ -52,7 +55,7 @@ class GuardProvider(Provider):
         exists = _ask_cloud(_props["cloud"], _props["handle"])
         question = {
             "outputs": json.loads(_props["outputs"]),
-            "results": os.environ.get(RESULTS_VARIABLE) or str(CHECKOUT / "results"),
+            "results": str(_results()),
             "host_exists": exists,
         }
         message = _judge(json.dumps(question))
@@ -74,6 +77,10 @@ class Guard(Resource, name="Guard"):
             "outputs": pulumi.Output.json_dumps(pulumi.Output.secret(dict(outputs))),
         }
         super().__init__(GuardProvider(), "guard", props, pulumi.ResourceOptions(depends_on=needs))
+
+
+def _results() -> Path:
+    return Path(os.environ.get(RESULTS_VARIABLE) or CHECKOUT / "results")
 
 
 def _ask_cloud(cloud: str, handle: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from provisioning.command import Command, Fact
 
 _ASK = """
-[ -d "$DYNO_WORKDIR/lock" ] || exit 0
+[ -e "$DYNO_WORKDIR/lock/owner.json" ] || exit 0
 cat "$DYNO_WORKDIR/lock/owner.json" 2>/dev/null || echo '{}'
 """
 

@@ -11,15 +11,18 @@ from provisioning.errors import CommandError, HostError
 from provisioning.facts.lock import LockOwner, Owner
 from provisioning.host import Host
 
+# Renamed to its place with its owner in it: a full disk or a crash leaves no lock of nobody's,
+# and a rename fails where a lock with an owner is.
 _TAKE = """
 umask 077
-mkdir -p "$DYNO_WORKDIR" && mkdir "$DYNO_WORKDIR/lock" || exit
-cd "$DYNO_WORKDIR/lock" && cat >owner.json.new && mv owner.json.new owner.json
+mkdir -p "$DYNO_WORKDIR" && cd "$DYNO_WORKDIR" && new=$(mktemp -d lock.XXXXXX) || exit
+trap 'rm -rf "$new"' EXIT
+cat >"$new/owner.json" && mv -T "$new" lock
 """
 # Looked at again, for what we know may be old; renamed first, for removing is not atomic.
 _RELEASE = """
 cd "$DYNO_WORKDIR" || exit
-grep -qF "\\"$1\\"" lock/owner.json || exit 0
+[ "$1" = unknown ] || grep -qF "\\"$1\\"" lock/owner.json || exit 0
 mv lock "lock.$$" && rm -rf "lock.$$"
 """
 

@@ -14,6 +14,7 @@ from tests.main_job.conftest import QUICK, Stack, poll, sets
 from tests.main_job.runs import on_host, records
 
 pytestmark = pytest.mark.integration
+GUARD = "pulumi-python:dynamic:Guard"
 
 
 @contextmanager
@@ -84,3 +85,13 @@ def test_destroy_after_leaves_no_machine(stack: Stack, changes: tuple[str, ...],
     done = stack.fab("bench", "--destroy-after", *sets(*changes))
 
     assert (code, []) == (done.code, stack.kinds()), done.said
+
+
+def test_a_stack_without_its_guard_takes_no_run_until_it_is_back(stack: Stack) -> None:
+    """A teardown that ended with the guard: `fab bench` refuses, `pulumi up` mends it."""
+    targeted = stack.destroy("--target", f"urn:pulumi:{stack.name}::llm-dyno::{GUARD}::guard")
+    refused = stack.fab("bench", *sets(*QUICK))
+    stack.up()
+
+    assert (0, 2) == (targeted.code, refused.code), targeted.said + refused.said
+    assert 0 == stack.fab("bench", *sets(*QUICK)).code

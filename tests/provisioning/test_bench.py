@@ -12,10 +12,10 @@ import pytest
 
 from bench_agent.protocol import RunStatus
 from provisioning import bench, recipe, rundir
-from provisioning.errors import BenchError, HostError, LaunchError
+from provisioning.errors import BenchError, HostError, LaunchError, UsageError
 from provisioning.outcome import require_fit
 from provisioning.recipe_schema import Recipe
-from provisioning.remote import SshRemote
+from provisioning.remote import LocalRemote, SshRemote
 from provisioning.rundir import RunDir
 from provisioning.site import Site
 from tests.provisioning.sshd import Server, serve
@@ -166,3 +166,35 @@ def test_a_run_that_never_began_frees_its_host(site: Site, tmp_path: Path) -> No
     state = run.state()
     assert state is not None
     assert "failed" == state.state
+
+
+def test_a_run_that_is_being_prepared_is_left_alone(site: Site, tmp_path: Path) -> None:
+    """Attach does not take the engine and the lock from a `fab bench` that is at work."""
+    run = rundir.open_run(tmp_path, "local", "rehearsal", "me")
+
+    with run.controlled(), pytest.raises(BenchError, match="is being prepared"):
+        bench.attach(site, run, Told())
+
+
+def test_a_name_that_is_none_opens_no_run(site: Site, tmp_path: Path) -> None:
+    """Engines and launchers are looked up before anything begins."""
+    for change in ("engine.name=nope", "launcher=nope"):
+        with pytest.raises(UsageError, match="nope"):
+            bench.bench(site, _recipe(change), tmp_path, Told())
+
+    assert [] == list(rundir.runs(tmp_path, "local"))
+
+
+def test_the_key_of_somebody_elses_server_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lies in a file for as long as the run needs it."""
+    monkeypatch.setenv("VLLM_API_KEY", "planted-key-1234")
+    monkeypatch.setattr("provisioning.serve.served_model", lambda *_: "m")
+    url = "http://127.0.0.1:9"
+    there = Site("url", LocalRemote(tmp_path / "w"), str(tmp_path / "w"), None, url)
+
+    bench.bench(there, _recipe(), tmp_path / "results", Told())
+
+    found = [p for p in tmp_path.rglob("*") if p.is_file() and b"planted-key" in p.read_bytes()]
+    assert [] == found

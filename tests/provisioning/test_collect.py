@@ -144,10 +144,10 @@ def test_damage_at_home_is_repaired(run: RunDir, name: str) -> None:
     data = (run.path / name).read_bytes()
     (run.path / name).write_bytes(bytes([data[0] ^ 1]) + data[1:])
 
-    assert [name] == damaged(run.path)
+    assert [name] == damaged(run)
     _collect(agent, run)
 
-    assert (FILES, []) == (_home(run), damaged(run.path))
+    assert (FILES, []) == (_home(run), damaged(run))
 
 
 def test_a_missing_file_is_fetched_again(run: RunDir) -> None:
@@ -156,7 +156,7 @@ def test_a_missing_file_is_fetched_again(run: RunDir) -> None:
     _collect(agent, run)
     (run.path / "manifest.json").unlink()
 
-    assert ["manifest.json"] == damaged(run.path)
+    assert ["manifest.json"] == damaged(run)
     _collect(agent, run)
 
     assert FILES == _home(run)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from bench_agent.protocol import DIED, Event, HostStatus, RunListing, RunStatus
 from provisioning import guard, rundir
-from provisioning.errors import CollectError, HostKeyError, RemoteError
+from provisioning.errors import CollectError, HostKeyError, RemoteError, UsageError
 from provisioning.rundir import RunDir
 from stacks.outputs import HostOutput, Price, StackOutputs
 
@@ -97,6 +99,25 @@ def _launched(results: Path, state: str = "launched") -> RunDir:
     return run
 
 
+def _at_home(results: Path) -> RunDir:
+    """A run that is home whole: one file, and its sum."""
+    run = _launched(results, "collected")
+    (run.path / "manifest.json").write_bytes(b"{}")
+    sums = f"{hashlib.sha256(b'{}').hexdigest()}  manifest.json\n".encode()
+    (run.path / "SHA256SUMS").write_bytes(sums)
+    run.change(sums_sha256=hashlib.sha256(sums).hexdigest())
+    return run
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {
+    "a file is missing": lambda run: (run / "manifest.json").unlink(),
+    "a bit flipped": lambda run: (run / "manifest.json").write_bytes(b"{\x7f"),
+    "the sums are empty": lambda run: (run / "SHA256SUMS").write_bytes(b""),
+    "the sums are nonsense": lambda run: (run / "SHA256SUMS").write_bytes(b"\xff\xfe"),
+    "the sums name less": lambda run: (run / "SHA256SUMS").write_text(f"{'0' * 64}  home/x\n"),
+}
+
+
 def _judge(
     results: Path, *, exists: bool = True, outputs: StackOutputs | None = None
 ) -> guard.Outcome:
@@ -118,11 +139,34 @@ def test_a_vanished_machine_passes_and_its_open_run_is_lost(
 
 def test_a_machine_with_nothing_uncollected_passes(host: PaperHost, tmp_path: Path) -> None:
     """Exists, reachable, every run home: pass without pulling anything."""
-    run = _launched(tmp_path, "collected")
-    (run.path / "SHA256SUMS").write_text("")
+    _at_home(tmp_path)
     host.runs = [RunListing(RUN, "done", sealed=True)]
 
     assert (True, []) == (_judge(tmp_path).passed, [a for a in host.asked if "collect" in a])
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_at_home_is_mended_before_the_machine_goes(
+    host: PaperHost, tmp_path: Path, damage: str
+) -> None:
+    """A copy at home that is not as the host made it is no copy: the run is pulled again."""
+    DAMAGE[damage](_at_home(tmp_path).path)
+    host.runs = [RunListing(RUN, "done", sealed=True)]
+
+    outcome = _judge(tmp_path)
+
+    assert (True, [RUN]) == (outcome.passed, outcome.collected)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_at_home_keeps_a_machine_that_cannot_be_reached(
+    host: PaperHost, tmp_path: Path, damage: str
+) -> None:
+    """The only good copy may lie there."""
+    DAMAGE[damage](_at_home(tmp_path).path)
+    host.trouble = RemoteError("vm is silent.")
+
+    assert not _judge(tmp_path).passed
 
 
 def test_a_machine_that_never_had_an_agent_passes(host: PaperHost, tmp_path: Path) -> None:
@@ -304,3 +348,18 @@ def test_results_that_cannot_come_home_refuse_with_what_to_do(
     code, answer = _main(monkeypatch, capsys, tmp_path)
 
     assert (1, False, "No room at home. Make room.") == (code, answer["pass"], answer["message"])
+
+
+def test_a_machine_that_may_go_takes_no_more_runs(
+    host: PaperHost,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A teardown that is interrupted after its guard went leaves nothing unguarded in use."""
+    rundir.require_guard(tmp_path, "local")
+
+    _main(monkeypatch, capsys, tmp_path)
+
+    with pytest.raises(UsageError, match="its guard is gone"):
+        rundir.require_guard(tmp_path, "local")

@@ -123,3 +123,24 @@ def test_an_open_run_comes_before_newer_ones_that_are_settled(tmp_path: Path) ->
     found = rundir.find_open(tmp_path, "local", None)
 
     assert "20261121T090000Z-rehearsal-0000" == found.run_id
+
+
+def test_a_run_whose_controller_died_early_comes_before_older_results(tmp_path: Path) -> None:
+    """`fab attach` after such a death is about the run that holds the host."""
+    for stamp, state in (("20261121T090000Z", "collected"), ("20261121T100000Z", "opened")):
+        run = rundir.RunDir(tmp_path / "local" / f"{stamp}-rehearsal-0000")
+        run.path.mkdir(parents=True)
+        run.change(state=state)
+    (tmp_path / "local" / "20261121T090000Z-rehearsal-0000" / SUMS).touch()
+
+    found = rundir.find_open(tmp_path, "local", None)
+
+    assert "20261121T100000Z-rehearsal-0000" == found.run_id
+
+
+def test_one_controller_at_a_time(tmp_path: Path) -> None:
+    """Who asks second is told that it is not the controller."""
+    run = rundir.open_run(tmp_path, "local", "rehearsal", "me")
+
+    with run.controlled() as first, run.controlled() as second:
+        assert (True, False) == (first, second)

@@ -234,12 +234,16 @@ def test_a_foreground_command_is_hung_up_with_its_channel(ssh: paramiko.Transpor
     """What was detached before lives on."""
     with ssh.open_session() as channel:
         channel.exec_command(
-            "setsid sleep 301 </dev/null >/dev/null 2>&1 & echo $!; sleep 302 & echo $!; wait"
+            # It says so itself, once it has detached: before that it may be hung up.
+            "setsid sh -c 'echo detached $$; exec sleep 301 </dev/null >/dev/null 2>&1' &"
+            "sleep 302 & echo foreground $!; wait"
         )
         text = b""
         while text.count(b"\n") < 2:
             text += channel.recv(99)
-        detached, foreground = map(int, text.split())
+        words = text.decode().split()
+        pids = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+        detached, foreground = pids["detached"], pids["foreground"]
     ssh.close()
 
     assert ends(foreground)

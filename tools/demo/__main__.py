@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 import shutil
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tools.demo import outcome, traces
@@ -34,13 +36,32 @@ def main() -> int:
         backend.make_stacks(CHECKOUT, Path(pulumi).parent, lambda _: None, [STACK])
     except SetupError as error:
         return _refuse(error.what, error.advice)
+    with _only_one() as alone:
+        if not alone:
+            return _refuse("A demonstration is under way in this checkout.", "Wait for its end.")
+        return _demonstrate(Path(pulumi).parent)
+
+
+@contextmanager
+def _only_one() -> Iterator[bool]:
+    """Two would take turns at destroying each other's stack."""
+    with (CHECKOUT / ".dyno" / "demo.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _demonstrate(engine: Path) -> int:
     if backend.resources(CHECKOUT, STACK):
         return _refuse(
             f"The stack {STACK} of this checkout is up already, and a demonstration ends by "
             "removing it.",
             f"When you are done with it: {_by_hand(DESTROY)}",
         )
-    shell = Shell(CHECKOUT, backend.environment(CHECKOUT, Path(pulumi).parent))
+    shell = Shell(CHECKOUT, backend.environment(CHECKOUT, engine))
     try:
         return Demo(shell).run()
     except KeyboardInterrupt:
