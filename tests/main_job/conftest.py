@@ -145,7 +145,7 @@ def _remove(stack: Stack) -> None:
     for process in stack.started:
         process.kill()
         process.wait()
-    for run in stack.results.glob("*"):
+    for run in stack.results.glob("*Z-*"):
         (run / "ABANDONED").touch()
     done = stack.destroy()
     with suppress(FileNotFoundError):

@@ -19,7 +19,7 @@ BOUND_MS = 5.0
 
 
 def _runs(stack: Stack) -> list[Path]:
-    return sorted(stack.results.glob("*"))
+    return sorted(stack.results.glob("*Z-*"))
 
 
 def _truth(stack: Stack, run_id: str) -> dict[str, list[int]]:
