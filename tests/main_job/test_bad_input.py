@@ -101,7 +101,7 @@ def test_a_second_bench_is_told_who_and_since_when(stack: Stack) -> None:
     from tests.main_job.conftest import QUICK, poll
     from tests.main_job.runs import on_host
 
-    first = stack.start("bench", *sets(*QUICK, "load.points.0.num_prompts=100"))
+    first = stack.start("bench", *sets(*QUICK, "load.points.0.num_prompts=250"))
     run = poll(lambda: on_host(stack))
 
     done = stack.fab("bench")

@@ -38,7 +38,7 @@ def _killed_in_the_middle(stack: Stack, prompts: int = 20) -> str:
 
 def test_destroy_waits_for_an_active_run_and_brings_it_home(stack: Stack) -> None:
     """`pulumi destroy` in the middle of a run: it ends as planned, its results are home."""
-    run = _killed_in_the_middle(stack, prompts=60)
+    run = _killed_in_the_middle(stack, prompts=200)
 
     done = stack.destroy()
 
@@ -46,7 +46,7 @@ def test_destroy_waits_for_an_active_run_and_brings_it_home(stack: Stack) -> Non
     assert 0 == done.code, done.said
     assert "is active: waiting for its end" in done.said
     assert "done" == json.loads((home / "summary.json").read_text())["state"]
-    assert 60 + 64 == len(records(home))
+    assert 200 + 64 == len(records(home))
 
 
 def test_destroy_refuses_while_results_are_only_there(stack: Stack) -> None:
