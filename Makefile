@@ -2,15 +2,15 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test quick lint types imports docs
+.PHONY: help setup demo test quick lint types imports docs bench-agent
 
 PACKAGES := bench_agent fabfile provisioning reporting stacks tools
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$$PATH"
 DOCS := README.md $(wildcard docs/*/*.md)
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name what; do \
-	  printf '  make %-9s%s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name what; do \
+	  printf '  make %-12s%s\n' "$$name" "$$what"; done
 
 setup: ## the environment, the Pulumi engine, ./activate and the stacks (quick when done)
 	@python=$$(sh tools/find-python) && "$$python" -m tools.setup
@@ -24,6 +24,9 @@ test: setup lint types imports docs ## everything: lint, types, imports, docs, u
 
 quick: setup lint types imports ## what needs no engine and no server, in under a minute
 	@$(IN_VENV) pytest -m "not integration"
+
+bench-agent: setup ## this load client beside others, on a server of known timing
+	@$(IN_VENV) python -m tools.bench_agent
 
 lint: ## style (ruff check, ruff format)
 	@$(IN_VENV) ruff check .

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 
-COMMANDS = ("start", "follow", "status", "stop", "seal", "send", "simulate", "version")
+COMMANDS = ("start", "follow", "status", "stop", "seal", "send", "simulate", "calibrate", "version")
 
 
 def main(argv: list[str] | None = None) -> None:

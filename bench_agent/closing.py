@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from bench_agent import identity, storage
 from bench_agent.layout import RunDir
+from bench_agent.observed import Observed
 from bench_agent.protocol import SCHEMA, Manifest, Point, PointSummary, RunSpec
 from bench_agent.summary import Measured, measured_from, run_summary, summarise
-from bench_agent.vllm_result import vllm_result
+from bench_agent.traffic import Traffic
+from bench_agent.vllm_result import pieces
 from bench_agent.wire import encode
 
 REDACTED = b"[REDACTED]"
 
 
-def close_point(
+def close_point(  # noqa: PLR0917 - all that is known of a point, in its usual order
     run: RunDir,
     spec: RunSpec,
     point: Point,
     measured: Measured | None,
     calibration: dict[str, Any] | None,
+    observed: Observed | None = None,
     *,
     lenient: bool = False,
 ) -> PointSummary:
@@ -29,13 +33,16 @@ def close_point(
 
     Where there is no room for the latter, which is large, *lenient* leaves it out.
     """
-    records = list(storage.read_records(run.records(point.name)))
-    known = measured or measured_from(records)
-    summary = summarise(spec, point, records, known, calibration)
+    records = run.records(point.name)
+    traffic = Traffic(storage.locate_records(records))
+    known = measured or measured_from(traffic)
+    summary = summarise(spec, point, traffic, known, calibration=calibration, observed=observed)
     folder = run.point(point.name)
     storage.write_json(folder / "summary.json", encode(summary))
     try:
-        storage.write_json(folder / "vllm.json", vllm_result(spec, summary, records))
+        with records.open("rb") if spec.keep_texts and len(traffic) else nullcontext() as texts:
+            text = None if texts is None else lambda row: storage.text_at(texts, traffic.at[row])
+            storage.write_pieces(folder / "vllm.json", pieces(spec, summary, traffic, text))
     except OSError:
         if not lenient:
             raise
@@ -53,6 +60,8 @@ def close_run(
     calibration: dict[str, Any] | None,
     phases: dict[str, float],
     secret: str | None,
+    server: dict[str, Any] | None = None,
+    search: dict[str, Any] | None = None,
 ) -> None:
     """Write everything that a result directory holds beside its points; seal it last."""
     if not run.recipe.exists():
@@ -64,6 +73,8 @@ def close_run(
         ended_ns=ended_ns,
         points=points,
         calibration=calibration,
+        server=server,
+        search=search,
     )
     storage.write_json(run.summary, encode(summary))
     plain = encode(spec)

@@ -80,7 +80,7 @@ class Body:
         self.done = length == 0 and not chunked
         self.rest = b""
         self._until_close = length is None and not chunked
-        self._chunked = chunked
+        self.chunked = chunked
         self._left = length or 0
         self._skip = 0
         self._trailer = False
@@ -88,7 +88,12 @@ class Body:
     @property
     def between_chunks(self) -> bool:
         """Whether the next byte begins a chunk."""
-        return self._chunked and not (self._left or self._skip or self._trailer or self.rest)
+        return self.chunked and not (self._left or self._skip or self._trailer or self.rest)
+
+    @property
+    def open_end(self) -> bool:
+        """Whether there is no framing at all: the body ends with the connection."""
+        return self._until_close
 
     def feed(self, data: bytes) -> bytes:
         """The payload in *data*.
@@ -98,7 +103,7 @@ class Body:
         """
         if self._until_close:
             return data
-        if self._chunked:
+        if self.chunked:
             return self._feed_chunks(data)
         piece = data[: self._left]
         self._left -= len(piece)

@@ -27,7 +27,8 @@ class Journal:
     def __init__(self, run: RunDir, spec: RunSpec) -> None:
         started_ns = time.time_ns()
         self._run = run
-        self._seq = 0
+        # A run that is taken up again goes on counting.
+        self._seq = len(run.events.read_bytes().splitlines()) if run.events.exists() else 0
         self.status = RunStatus(
             schema=SCHEMA,
             run_id=spec.run_id,
@@ -39,7 +40,7 @@ class Journal:
             updated_ns=started_ns,
             planned_end_ns=planned_end_ns(spec, started_ns),
             points_total=len(spec.points),
-            requested=sum(point.num_prompts for point in spec.points),
+            requested=sum(point.num_prompts or 0 for point in spec.points),
         )
 
     def update(self, **changes: Any) -> None:

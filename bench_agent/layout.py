@@ -17,6 +17,7 @@ class RunDir:
         self.spec = control / "spec.json"
         self.status = control / "status.json"
         self.events = control / "events.jsonl"
+        self.done = control / "done.json"  # names of the points that are through
         self.alive = control / "alive.lock"
         self.sums = path / SUMS
         self.manifest = path / "manifest.json"

@@ -1,57 +1,24 @@
 """From records to figures: pure functions, defined as vLLM's benchmark defines them.
 
 Where vLLM's definition misleads, the corrected one stands here: failed requests are in no
-distribution, and the peak concurrency is exact.
+distribution, and the peaks are exact.
 """
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable
+from itertools import accumulate, pairwise
 
-from bench_agent.protocol import RequestRecord, Stats
+from bench_agent.distribution import percentile, stats
+from bench_agent.protocol import RequestRecord
+from bench_agent.traffic import Traffic, in_flight
 
-PERCENTILES = (50, 90, 95, 99)
+__all__ = ["percentile", "stats"]  # of `bench_agent.distribution`
+
 _MS = 1e6
-
-
-def percentile(ordered: Sequence[float], q: float) -> float:
-    """The *q*-th percentile of sorted values, linear between neighbours (numpy's default).
-
-    Raises:
-        ValueError: there are no values.
-    """
-    if not ordered:
-        raise ValueError("no values")
-    at = (len(ordered) - 1) * q / 100
-    low = math.floor(at)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
-
-
-def stats(values: Iterable[float]) -> Stats | None:
-    """Mean, median, population standard deviation, range and percentiles; None without values."""
-    ordered = sorted(values)
-    if not ordered:
-        return None
-    mean = math.fsum(ordered) / len(ordered)
-    variance = math.fsum((v - mean) ** 2 for v in ordered) / len(ordered)
-    return Stats(
-        mean=mean,
-        median=percentile(ordered, 50),
-        std=math.sqrt(variance),
-        min=ordered[0],
-        max=ordered[-1],
-        percentiles={f"p{q}": percentile(ordered, q) for q in PERCENTILES},
-        count=len(ordered),
-    )
-
-
-def succeeded(records: Iterable[RequestRecord]) -> list[RequestRecord]:
-    """The records that count in distributions and throughputs."""
-    return [r for r in records if r.success]
+_SECOND = 1_000_000_000
 
 
 def ttft_ms(record: RequestRecord) -> float:
@@ -59,49 +26,15 @@ def ttft_ms(record: RequestRecord) -> float:
     return (_chunk(record.first_chunk_ns) - record.sent_ns) / _MS
 
 
-def e2el_ms(record: RequestRecord) -> float:
-    """From the first byte sent to the last chunk."""
-    return (_chunk(record.last_chunk_ns) - record.sent_ns) / _MS
-
-
-def tpot_ms(record: RequestRecord) -> float | None:
-    """Time a token after the first; None with one token or none."""
-    tokens = record.output_tokens or 0
-    return (e2el_ms(record) - ttft_ms(record)) / (tokens - 1) if tokens > 1 else None
-
-
 def itl_ms(record: RequestRecord) -> list[float]:
     """The gaps between chunks."""
     return [(b - a) / _MS for a, b in pairwise(record.chunk_ns)]
-
-
-def send_delay_ms(record: RequestRecord) -> float:
-    """How late the client was."""
-    return (record.sent_ns - record.due_ns) / _MS
 
 
 def _chunk(stamp: int | None) -> int:
     if stamp is None:
         raise ValueError("a successful record has its chunks")
     return stamp
-
-
-def failures(records: Iterable[RequestRecord]) -> dict[str, int]:
-    """How many requests failed, by class."""
-    return dict(sorted(Counter(r.failure for r in records if r.failure).items()))
-
-
-def peak_concurrency(records: Iterable[RequestRecord]) -> int:
-    """Most requests in flight at one moment: a sweep over starts and ends.
-
-    An end and a start at the same nanosecond are one after the other.
-    """
-    edges = [(r.sent_ns, 1) for r in records] + [(r.done_ns, -1) for r in records]
-    now = peak = 0
-    for _, step in sorted(edges):
-        now += step
-        peak = max(peak, now)
-    return peak
 
 
 def coalesced_share(records: Iterable[RequestRecord]) -> float:
@@ -111,12 +44,68 @@ def coalesced_share(records: Iterable[RequestRecord]) -> float:
     return sum(c for c, _ in pairs) / reads if reads else 0.0
 
 
-def peak_chunks_per_s(records: Sequence[RequestRecord]) -> float:
-    """The peak output throughput: vLLM's most chunks in a whole second."""
-    if not records:
-        return 0.0
-    first = min(r.sent_ns for r in records)
-    seconds = Counter(
-        (r.sent_ns + offset - first) // 1_000_000_000 for r in records for offset in r.chunk_ns
-    )
-    return float(max(seconds.values(), default=0))
+def tpot_ns(traffic: Traffic, row: int) -> float | None:
+    """Time a token after the first, (e2el - ttft) / (tokens - 1); None with one token or none."""
+    tokens = traffic.output_tokens[row]
+    return (traffic.e2el[row] - traffic.ttft[row]) / (tokens - 1) if tokens > 1 else None
+
+
+def good_requests(traffic: Traffic, objectives_ms: dict[str, float]) -> int:
+    """How many requests succeeded and met every objective, the limit itself included.
+
+    vLLM's goodput; as there, a request of one token has a TPOT of 0.
+    """
+    columns: dict[str, Callable[[int], float]] = {
+        "ttft": lambda row: traffic.ttft[row],
+        "tpot": lambda row: tpot_ns(traffic, row) or 0.0,
+        "e2el": lambda row: traffic.e2el[row],
+    }
+    limits = [(columns[name], limit * _MS) for name, limit in objectives_ms.items()]
+    return sum(all(of(row) <= limit for of, limit in limits) for row in traffic.rows())
+
+
+def peak_concurrency(traffic: Traffic) -> int:
+    """Most requests in flight at one moment: a sweep over starts and ends of all requests."""
+    return max((number for _, number in in_flight(traffic)), default=0)
+
+
+def vllm_concurrency(traffic: Traffic) -> int:
+    """The ``max_concurrent_requests`` of vLLM: a success counts in every second that it touches.
+
+    Seconds from the first send, both ends included: requests one after the other count as many.
+    """
+    first = _first_send(traffic)
+    steps: Counter[int] = Counter()
+    for row in traffic.rows():
+        start = traffic.sent[row] - first
+        steps[start // _SECOND] += 1
+        steps[(start + traffic.e2el[row]) // _SECOND + 1] -= 1
+    return max(accumulate(steps[second] for second in sorted(steps)), default=0)
+
+
+def output_peaks(traffic: Traffic) -> tuple[float, float]:
+    """Most tokens, and most chunks, within one of the seconds from the first send.
+
+    Chunks are vLLM's ``max_output_tokens_per_s``. They hold several tokens each with speculative
+    decoding: for the former, a request's usage is spread over its chunks evenly.
+    """
+    first = _first_send(traffic)
+    tokens: Counter[int] = Counter()
+    chunks: Counter[int] = Counter()
+    stamps = traffic.chunks
+    for row in traffic.rows():
+        at, end = traffic.ends[row], traffic.ends[row + 1]
+        start = traffic.sent[row] - first
+        each = max(0, traffic.output_tokens[row]) / max(1, end - at)
+        while at < end:
+            second = (start + stamps[at]) // _SECOND
+            # At least this one: after a step of the clock, stamps may not rise.
+            over = max(at + 1, bisect_left(stamps, (second + 1) * _SECOND - start, at, end))
+            chunks[second] += over - at
+            tokens[second] += (over - at) * each  # type: ignore[assignment] # Counter[float]
+            at = over
+    return float(max(tokens.values(), default=0)), float(max(chunks.values(), default=0))
+
+
+def _first_send(traffic: Traffic) -> int:
+    return min((traffic.sent[row] for row in traffic.rows()), default=0)

@@ -1,27 +1,34 @@
-"""One run from start to seal: calibrate, warm up, each point in turn, close."""
+"""One run from start to seal: probe, calibrate, warm up and measure each point, search, close."""
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
-from bench_agent import closing, storage, workloads
+from bench_agent import closing, loads, observed, storage
 from bench_agent.calibration import CalibrationError, calibrate
 from bench_agent.journal import STOPPING, Journal
 from bench_agent.layout import RunDir, Workdir
-from bench_agent.load.plan import Load, LoadError
-from bench_agent.load.pool import STREAMS_A_WORKER, Outcome, describe, drive
-from bench_agent.load.worker import Tally
+from bench_agent.load.plan import LoadError
+from bench_agent.load.pool import Outcome, describe, drive
+from bench_agent.load.tally import Tally
+from bench_agent.loads import Loads, search_point
+from bench_agent.observed import Observed
+from bench_agent.pace import Pace
 from bench_agent.phases import Phases
+from bench_agent.probe import ProbeError, probe
 from bench_agent.protocol import Point, PointSummary, RunSpec
-from bench_agent.specs import at_once
+from bench_agent.search import Bisection
 from bench_agent.summary import Measured
 from bench_agent.telemetry import Telemetry
+from bench_agent.verdict import client_faults
+from bench_agent.wire import decode, encode
 
 #: After the planned end, closing may take this long; then the kernel ends the process.
 CLOSING_S = 50
@@ -44,12 +51,13 @@ class Runner:
         self._stop_reason = ""
         self._points: list[PointSummary] = []
         self._calibration: dict[str, Any] | None = None
+        self._search: dict[str, Any] | None = None
         self._secret: str | None = None
+        self._loads: Loads | None = None
         self._telemetry: Telemetry | None = None
         self._reserve = run.control / "reserve"
         self._next_status = 0.0
-        self._before = Tally()  # of the points that are done
-        self._rate: tuple[float, int] | None = None
+        self._pace = Pace(spec.points)
 
     def run(self) -> str:
         """Do all of it; returns the state in which the run was closed."""
@@ -64,9 +72,13 @@ class Runner:
             self._close(state)
         except Exception as error:  # noqa: BLE001 - whatever it was, the run has to say so and end
             state, message = "failed", describe(error)
-            if not isinstance(error, (OSError, LoadError)):
+            if not isinstance(error, (OSError, LoadError, ProbeError)):
                 traceback.print_exc()  # a bug: agent.log has to show where
             self._fail(message)
+        finally:
+            for each in (self._telemetry, self._loads):
+                if each is not None:
+                    each.close()
         with suppress(OSError):
             self._reserve.unlink()
         self._journal.end(state, message)
@@ -86,15 +98,67 @@ class Runner:
     def _measure(self) -> None:
         self._secret = closing.read_secret(self._spec)
         self._telemetry = Telemetry(self._run, self._spec.target, self._secret)
+        made = self._loads = Loads(self._spec, self._secret, lambda: self._idle_tick(None))
+        if self._goes_on():
+            self._probe(made)
         if self._spec.calibrate and self._goes_on():
             self._calibrate()
-        if self._spec.num_warmups and self._goes_on():
-            self._warm_up()
-        if self._goes_on():
+        if self._goes_on() and not self._spec.num_warmups:
             self._journal.state("running")
-        for point in self._spec.points:
-            if self._goes_on():
-                self._measure_point(point)
+        for number, point in enumerate(self._spec.points):
+            if self._goes_on() and not self._keep_done(point):
+                self._silence(number)
+                self._warm_up(made, point)
+                self._measure_point(made, point)
+        if self._spec.search is not None:
+            self._look_for_most(made, Bisection(self._spec.search))
+
+    def _probe(self, made: Loads) -> None:
+        self._journal.state("probing")
+        with self._phases.measure("probing"):
+            try:
+                made.server = probe(made.probing(), lambda: self._idle_tick(None))
+            except ProbeError:
+                if self._goes_on():
+                    raise
+        for note in made.server.notes:
+            self._journal.event("note", note)
+
+    def _silence(self, number: int) -> None:
+        """The gap that the spec wants between two points."""
+        end = time.monotonic() + (self._spec.point_gap_s if number else 0.0)
+        while time.monotonic() < end and self._idle_tick(None):
+            time.sleep(min(0.1, max(0.0, end - time.monotonic())))
+
+    def _keep_done(self, point: Point) -> bool:
+        """Whether *point* was measured before the run was taken up again."""
+        if point.name not in (storage.read_json(self._run.done) or []):
+            return False
+        found = storage.read_json(self._run.point(point.name) / "summary.json")
+        summary = decode(PointSummary, found)
+        self._points.append(summary)
+        tally = Tally(summary.requested, summary.completed, summary.failed)
+        tally.output_tokens = summary.total_output_tokens
+        self._pace.end(tally)
+        return True
+
+    def _look_for_most(self, made: Loads, bisection: Bisection) -> None:
+        """The points of the search, one after the other, each where the last ones lead."""
+        search, names = self._spec.search, []
+        while search and (value := bisection.next()) is not None and self._goes_on():
+            point = search_point(search, len(self._points), value)
+            self._silence(len(self._points))
+            self._warm_up(made, point)
+            self._measure_point(made, point)
+            summary = self._points[-1]
+            names.append(point.name)
+            faults = client_faults(self._spec, summary, self._calibration)
+            for fault in faults:
+                self._journal.event("note", f"The search ends here. {fault}")
+            bisection.tell(value, None if faults or self._stop_reason else summary.good_share)
+        found = bisection.result()
+        steps = [{"point": name, **step} for name, step in zip(names, found["steps"], strict=True)]
+        self._search = {**found, "steps": steps}
 
     def _goes_on(self) -> bool:
         if not self._stop_reason and time.monotonic() >= self._deadline:
@@ -106,7 +170,10 @@ class Runner:
         with self._phases.measure("calibrating"):
             try:
                 self._calibration = calibrate(
-                    self._spec, self._workers(), self._workdir.calibration, self._idle_tick
+                    self._spec,
+                    loads.workers(self._spec),
+                    self._workdir.calibration,
+                    self._idle_tick,
                 )
             except CalibrationError as error:
                 self._journal.event("note", str(error))
@@ -117,74 +184,54 @@ class Runner:
                 "note", f"The client's own TTFT error at {streams} streams: {mean:.3f} ms."
             )
 
-    def _workers(self) -> int:
-        if self._spec.workers is not None:
-            return self._spec.workers
-        most = max(
-            min(p.num_prompts, p.max_concurrency or p.num_prompts) for p in self._spec.points
-        )
-        return max(1, min(os.cpu_count() or 1, -(-most // STREAMS_A_WORKER)))
-
-    def _warm_up(self) -> None:
+    def _warm_up(self, made: Loads, point: Point) -> None:
+        if not self._spec.num_warmups or not self._goes_on():
+            return
         self._journal.state("warming")
-        first = self._spec.points[0]
-        point = Point("warm-up", self._spec.num_warmups, first.max_concurrency)
         with self._phases.measure("warming"):
-            outcome = drive(self._load(point), None, self._idle_tick)
+            outcome = drive(made.warm_up(point), None, self._idle_tick)
         if outcome.tally.failed:
-            count = f"{outcome.tally.failed} of {point.num_prompts}"
+            count = f"{outcome.tally.failed} of {self._spec.num_warmups}"
             self._journal.event("note", f"{count} warm-up requests failed.")
+        if self._goes_on():
+            self._journal.state("running")
 
-    def _load(self, point: Point) -> Load:
-        spec = self._spec
-        return Load(
-            name=f"{spec.run_id}/{point.name}",
-            base_urls=spec.target.base_urls,
-            model=spec.target.model,
-            api=spec.target.api,
-            # A stream of its own: a prompt that was sent before would be in the prefix cache.
-            prompt=workloads.prompts(spec.workload, spec.target.api, point.name),
-            output_len=spec.workload.output_len,
-            num_prompts=point.num_prompts,
-            max_concurrency=point.max_concurrency,
-            request_rate=point.request_rate,
-            api_key=self._secret,
-            timeout_s=spec.limits.request_timeout_s,
-            ignore_eos=spec.ignore_eos,
-            temperature=spec.temperature,
-            extra_body=spec.extra_body,
-            workers=self._workers(),
-        )
-
-    def _measure_point(self, point: Point) -> None:
+    def _measure_point(self, made: Loads, point: Point) -> None:
         self._run.point(point.name).mkdir(parents=True, exist_ok=True)
-        self._run.records(point.name).touch()
+        records = self._run.records(point.name)
+        records.write_bytes(b"")  # what a run left that was taken up again
+        load = made.of(point)
         self._journal.update(point=point.name)
         self._journal.event("point", point.name)
-        self._rate = None
-        with self._phases.measure("running"):
-            outcome = drive(self._load(point), self._run.records(point.name), self._tick)
-        self._add(outcome)
+        self._pace.begin()
+        with self._phases.measure("running"), self._watched(point):
+            outcome = drive(load, records, self._tick)
+        self._show(outcome.tally)
+        self._pace.end(outcome.tally)
         with self._phases.measure("closing"):
-            summary = self._summarise(point, _measured(outcome))
+            if load.keep_texts and not load.usage:
+                made.recount(records)
+            summary = self._summarise(point, _measured(outcome, made.template))
         self._points.append(summary)
-        done = self._journal.status.points_done + (not outcome.stopped)
-        self._journal.update(points_done=done)
-        told = f"{point.name}: {summary.completed} of {point.num_prompts} requests completed"
+        if not outcome.stopped:
+            done = [p.point.name for p in self._points]
+            storage.write_json(self._run.done, done)
+            self._journal.update(points_done=len(done))
+        told = f"{point.name}: {summary.completed} of {summary.requested} requests completed"
         self._journal.event("point_done", told)
 
-    def _add(self, outcome: Outcome) -> None:
-        tally = outcome.tally
-        tally.streaming = 0
-        self._show(tally)
-        self._before = Tally(
-            requested=self._before.requested + tally.requested,
-            completed=self._before.completed + tally.completed,
-            failed=self._before.failed + tally.failed,
-            output_tokens=self._before.output_tokens + tally.output_tokens,
-        )
+    @contextmanager
+    def _watched(self, point: Point) -> Iterator[None]:
+        if self._telemetry is None:
+            yield
+            return
+        self._telemetry.begin(point.name)
+        try:
+            yield
+        finally:
+            self._telemetry.end()
 
-    def _idle_tick(self, _tally: Tally) -> bool:
+    def _idle_tick(self, _tally: Tally | None) -> bool:
         """While something goes on that is not counted."""
         if time.monotonic() >= self._next_status:
             self._next_status = time.monotonic() + _STATUS_EVERY_S
@@ -195,46 +242,16 @@ class Runner:
         if time.monotonic() >= self._next_status:
             self._next_status = time.monotonic() + _STATUS_EVERY_S
             self._show(tally)
-        if self._telemetry is not None:
-            self._telemetry.sample(self._journal.status.point)
         return self._goes_on()
 
     def _show(self, tally: Tally) -> None:
-        before = self._before
-        done = before.completed + before.failed + tally.completed + tally.failed
-        self._journal.update(
-            completed=before.completed + tally.completed,
-            failed=before.failed + tally.failed,
-            # A chunk is a token, near enough, until the server's count is known.
-            output_tokens=before.output_tokens + tally.output_tokens + tally.streaming,
-            output_tokens_per_s=self._tokens_per_s(tally.output_tokens + tally.streaming),
-            eta_s=self._eta_s(tally, done),
-        )
-
-    def _tokens_per_s(self, tokens: int) -> float:
-        """Since the load of this point began."""
-        now = time.monotonic()
-        if self._rate is None:
-            self._rate = (now, tokens)
-        since, first = self._rate
-        return round((tokens - first) / (now - since), 1) if now > since else 0.0
-
-    def _eta_s(self, tally: Tally, done: int) -> float | None:
-        """Waves of requests that are still to come, at the pace of those of this point."""
-        if self._rate is None or not tally.completed:
-            return None
-        left, over = 0.0, done
-        over_here = tally.completed + tally.failed
-        for point in self._spec.points:
-            over_of_it = min(over, point.num_prompts)
-            over -= over_of_it
-            left += (point.num_prompts - over_of_it) / at_once(point)
-        here = self._spec.points[len(self._points)]
-        wave_s = (time.monotonic() - self._rate[0]) / (over_here / at_once(here))
-        return round(min(left * wave_s, max(0.0, self._deadline - time.monotonic())), 1)
+        tally.streaming *= self._goes_on()
+        self._journal.update(**self._pace.status(tally, self._deadline - time.monotonic()))
 
     def _close(self, state: str) -> None:
         self._journal.state("closing", self._stop_reason)
+        if self._telemetry is not None:
+            self._telemetry.close()  # nobody may write any more
         closing.close_run(
             self._run,
             self._spec,
@@ -245,6 +262,8 @@ class Runner:
             calibration=self._calibration,
             phases=self._phases.seconds,
             secret=self._secret,
+            server=None if self._loads is None else encode(self._loads.server),
+            search=self._search,
         )
 
     def _fail(self, message: str) -> None:
@@ -266,12 +285,20 @@ class Runner:
     def _summarise(
         self, point: Point, measured: Measured | None, *, lenient: bool = False
     ) -> PointSummary:
+        seen = Observed()
+        if measured is not None:
+            seen = observed.read(
+                self._run.telemetry, point.name, measured.started_ns, measured.ended_ns
+            )
+        made = self._loads
+        heeded = self._spec.ignore_eos and (made is None or made.server.ignore_eos)
+        spec = replace(self._spec, ignore_eos=heeded)
         return closing.close_point(
-            self._run, self._spec, point, measured, self._calibration, lenient=lenient
+            self._run, spec, point, measured, self._calibration, seen, lenient=lenient
         )
 
 
-def _measured(outcome: Outcome) -> Measured:
+def _measured(outcome: Outcome, template: int | None) -> Measured:
     tally = outcome.tally
     return Measured(
         started_ns=outcome.started_ns,
@@ -279,4 +306,8 @@ def _measured(outcome: Outcome) -> Measured:
         workers=outcome.workers,
         cpu_s=round(tally.cpu_s, 6),
         clock_step_ms=tally.clock_step_ms,
+        lag_ms=outcome.lag_ms,
+        busiest_cpu=round(tally.busiest_cpu, 3),
+        stopped=outcome.stopped,
+        template=template,
     )

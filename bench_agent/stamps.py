@@ -8,7 +8,7 @@ import struct
 #: SO_TIMESTAMPNS; the socket module does not name it.
 SO_TIMESTAMPNS = 35
 #: Room for one ancillary message with a timespec.
-ANCILLARY = 64
+ANCILLARY = socket.CMSG_SPACE(16)
 _TIMESPEC = struct.Struct("qq")
 _BILLION = 1_000_000_000
 
@@ -25,3 +25,13 @@ def decode(raw: bytes) -> int:
     """Nanoseconds since the epoch from a ``struct timespec``."""
     seconds, nanoseconds = _TIMESPEC.unpack_from(raw)
     return int(seconds) * _BILLION + int(nanoseconds)
+
+
+def decode_all(raw: list[bytes]) -> list[int]:
+    """`decode`, of many at once.
+
+    Raises:
+        TypeError: one of them is no such struct.
+    """
+    numbers = memoryview(b"".join(raw)).cast("q").tolist()
+    return [s * _BILLION + n for s, n in zip(numbers[::2], numbers[1::2], strict=True)]

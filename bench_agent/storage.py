@@ -6,9 +6,9 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bench_agent.protocol import RequestRecord
 
@@ -21,10 +21,19 @@ def write(path: Path, data: bytes, *, durable: bool = True) -> None:
     Raises:
         OSError: the disk is full, or the folder is not there.
     """
+    write_pieces(path, (data,), durable=durable)
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes], *, durable: bool = True) -> None:
+    """The same of what is too large to be held at once.
+
+    Raises:
+        OSError: the disk is full, or the folder is not there.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             if durable:
                 os.fsync(file.fileno())
@@ -106,15 +115,29 @@ def read_records(path: Path) -> Iterator[RequestRecord]:
 
     Lines that a full disk or a crash tore are left out.
     """
+    return (record for _, record in locate_records(path))
+
+
+def locate_records(path: Path) -> Iterator[tuple[int, RequestRecord]]:
+    """The same, each with the place in the file where it begins."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
         return
+    at = 0
     with file:
         for line in file:
             record = _record(line)
             if record is not None:
-                yield record
+                yield at, record
+            at += len(line)
+
+
+def text_at(file: BinaryIO, at: int) -> str:
+    """The reply in the record that begins there; empty where it was not kept."""
+    file.seek(at)
+    record = _record(file.readline())
+    return (record.text if record else None) or ""
 
 
 def _record(line: bytes) -> RequestRecord | None:
@@ -123,6 +146,8 @@ def _record(line: bytes) -> RequestRecord | None:
     try:
         data = json.loads(line)
     except ValueError:
+        return None
+    if not isinstance(data, dict):
         return None
     data["chunk_ns"] = tuple(data["chunk_ns"])
     return RequestRecord(**data)

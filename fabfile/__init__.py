@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fabfile.bench import abandon, attach, bench, collect, stop
+from fabfile.client import calibrate
 from fabfile.look import logs, report, status
 from fabfile.reach import ssh, tunnel
 
@@ -14,6 +15,7 @@ __all__ = [
     "abandon",
     "attach",
     "bench",
+    "calibrate",
     "collect",
     "logs",
     "report",

@@ -1,16 +1,10 @@
-"""The bench agent from the controller's side: built, shipped, asked.
-
-The archive is byte-identical wherever it is built: sorted names, a fixed date, no
-compression level that depends on the machine. Its name is its hash.
-"""
+"""The bench agent from the controller's side: built, shipped, asked."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shlex
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,20 +13,20 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from bench_agent import protocol, wire
-from provisioning.errors import BenchError, CommandError
+from provisioning.archive import pack
+from provisioning.errors import BenchError, CommandError, UsageError
 from provisioning.remote import Completed, Remote
 from provisioning.stack import ROOT
 
 _PACKAGE = ROOT / "bench_agent"
-_DATE = (1980, 1, 1, 0, 0, 0)
-_MAIN = "from bench_agent.cli import main\n\nraise SystemExit(main())\n"
-_FILE = 0o100644 << 16
 _TIMEOUT_S = 60.0
+_CALIBRATION_S = 600.0
+_BAD_FLAGS = 2
 
 
 @dataclass(frozen=True)
 class Archive:
-    """The agent as one file."""
+    """The agent as one file, named by its hash."""
 
     data: bytes
     sha256: str
@@ -48,19 +42,6 @@ def build() -> Archive:
     """The archive of the `bench_agent` package of this checkout."""
     data = pack({p.relative_to(ROOT).as_posix(): p.read_bytes() for p in _sources(_PACKAGE)})
     return Archive(data, hashlib.sha256(data).hexdigest())
-
-
-def pack(files: Mapping[str, bytes]) -> bytes:
-    """A reproducible zip of *files* with a ``__main__.py`` that starts the agent."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in sorted({**files, "__main__.py": _MAIN.encode()}.items()):
-            entry = zipfile.ZipInfo(name, _DATE)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.create_system = 3
-            entry.external_attr = _FILE
-            archive.writestr(entry, data, compresslevel=9)
-    return buffer.getvalue()
 
 
 def _sources(package: Path) -> Iterator[Path]:
@@ -113,6 +94,26 @@ class Agent:
             return None
         self._require("status", done)
         return wire.decode(protocol.HostStatus, json.loads(done.stdout))
+
+    def calibrate(self, *argv: str) -> dict[str, Any]:
+        """Measure the client's own error on the host.
+
+        Raises:
+            UsageError: the agent does not take *argv*.
+            BenchError: it could not be measured.
+        """
+        done = self.remote.run(self.command("calibrate", *argv), timeout_s=_CALIBRATION_S)
+        if done.exit_code == _BAD_FLAGS:
+            raise UsageError(_last(done.stderr), "Correct it.")
+        if done.exit_code != 0:
+            raise BenchError(
+                f"The client could not be measured: {_last(done.stderr)}",
+                "Try fewer streams or tokens, or a host that is less busy.",
+                host=self.remote.name,
+                log=done.stderr,
+            )
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
 
     def stop(self, run_id: str) -> None:
         """End a run in order; what was measured is sealed as incomplete."""

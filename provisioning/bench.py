@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,12 +11,22 @@ from typing import Any
 
 import yaml
 
-from bench_agent import __version__
-from bench_agent.protocol import CLOSED_STATES, DIED, SCHEMA, Event, RunListing, RunSpec, Target
-from provisioning import engines, launchers, plan, rundir, stack
+from bench_agent import __version__, specs
+from bench_agent.protocol import (
+    CLOSED_STATES,
+    DIED,
+    SCHEMA,
+    Event,
+    RunListing,
+    RunSpec,
+    Target,
+    Workload,
+)
+from provisioning import data_file, engines, launchers, plan, rundir, stack
 from provisioning.agent import Agent
 from provisioning.collect import collect, pull
-from provisioning.errors import BenchError, CollectError, CommandError, DynoError
+from provisioning.data_file import DataFile
+from provisioning.errors import BenchError, CollectError, CommandError, DynoError, UsageError
 from provisioning.facts.lock import LockOwner
 from provisioning.follow import follow
 from provisioning.progress import Phases, Progress
@@ -40,13 +51,22 @@ def bench(site: Site, recipe: Recipe, results: Path, progress: Progress) -> RunD
     if site.url is None:
         engines.load(recipe.engine.name)  # a name that is none is told before anything begins
         launchers.load(recipe.launcher)
+    data = data_file.find(recipe)
+    workload = checked(site, recipe, data)
     run = rundir.open_run(results, site.stack, recipe.name, owner())
     phases = Phases(progress)
     progress.note(f"Run {run.run_id}")
-    with run.controlled(), _accounted(run, phases), prepared(site, run, phases) as host:
+    # Where the load comes from this machine, its file is here already.
+    ship = data if site.url is None else None
+    with run.controlled(), _accounted(run, phases), prepared(site, run, phases, ship) as host:
         with phases("serve"):
             target, about = serve(site, host, recipe, run, progress)
-        spec = run_spec(site, recipe, run.run_id, target, about | {"phases": phases.seconds})
+        about["phases"] = phases.seconds
+        if data:
+            about["data"] = data.about()
+        if ship:
+            workload = data_file.reading(workload, ship.on(host))
+        spec = run_spec(site, recipe, run.run_id, target, about, workload=workload)
         with phases("load"):
             run.change(state="launched")
             agent = Agent(site.remote, site.workdir)
@@ -112,10 +132,35 @@ def watch(agent: Agent, run: RunDir, progress: Progress) -> str:
         return follow(agent, run.run_id, on_event) or DIED
 
 
+def checked(site: Site, recipe: Recipe, data: DataFile | None) -> Workload:
+    """The recipe's workload, reading *data* here, once the agent's own rules are kept.
+
+    Raises:
+        UsageError: the agent would refuse it; told before an engine is started for it.
+    """
+    workload = recipe.load.workload.protocol()
+    if data:
+        workload = data_file.reading(workload, str(data.path))
+    anywhere = Target(("http://127.0.0.1:1",), recipe.model.name, recipe.load.api)
+    spec = run_spec(site, recipe, rundir.new_run_id("check"), anywhere, {}, workload=workload)
+    try:
+        specs.check(spec)
+    except specs.SpecError as error:
+        key = "" if re.match(r"limits\.|planned_s", str(error)) else "load."
+        raise UsageError(f"{key}{error}", "Correct the recipe.") from None
+    return workload
+
+
 def run_spec(
-    site: Site, recipe: Recipe, run_id: str, target: Target, about: dict[str, Any]
+    site: Site,
+    recipe: Recipe,
+    run_id: str,
+    target: Target,
+    about: dict[str, Any],
+    *,
+    workload: Workload | None = None,
 ) -> RunSpec:
-    """What the agent is told; pure."""
+    """What the agent is told; pure. *workload*: the recipe's, as the host sees it."""
     load = recipe.load
     return RunSpec(
         schema=SCHEMA,
@@ -123,7 +168,7 @@ def run_spec(
         stack=site.stack,
         recipe=recipe.name,
         target=target,
-        workload=load.workload.protocol(),
+        workload=workload or load.workload.protocol(),
         points=recipe.points(),
         planned_s=plan.planned_s(recipe),
         limits=recipe.limits.protocol(),
@@ -133,6 +178,11 @@ def run_spec(
         extra_body=load.extra_body,
         expires_at=site.outputs.expires_at if site.outputs else None,
         recipe_yaml=recipe.to_yaml(),
+        search=load.search.protocol() if load.search else None,
+        goodput=load.goodput.protocol(),
+        percentiles=tuple(load.percentiles),
+        point_gap_s=load.point_gap_s,
+        keep_texts=load.keep_texts,
         context=site.context() | about | {"controller": {"version": __version__, "who": owner()}},
     )
 

@@ -13,6 +13,8 @@ from provisioning.rundir import RunDir
 def require_fit(run: RunDir) -> protocol.RunSummary:
     """The summary of a run that measured what it was asked to.
 
+    A search goes beyond what the server can do, so of its points only one has to succeed.
+
     Raises:
         BenchError: it did not run to its end, nothing succeeded at some point, or more requests
             failed than its recipe allows.
@@ -23,10 +25,16 @@ def require_fit(run: RunDir) -> protocol.RunSummary:
     if summary.state != "done":
         raise BenchError(f"The run {run.run_id} ended as {summary.state}.", where)
     limit = _read(run, "manifest.json")["spec"]["limits"]["max_failed_share"]
-    lost = [p for p in summary.points if not p.completed or p.failed > limit * p.requested]
+    steps = {step["point"] for step in (summary.search or {}).get("steps", ())}
+    planned = [p for p in summary.points if p.point.name not in steps]
+    lost = [p for p in planned if not p.completed or p.failed > limit * p.requested]
     if lost:
         named = ", ".join(f"{p.point.name} ({p.failed} of {p.requested})" for p in lost)
         raise BenchError(f"More requests failed than the recipe allows: {named}.", where)
+    if not any(p.completed for p in summary.points):
+        raise BenchError(f"No request of the run {run.run_id} succeeded.", where)
+    if steps and not any(p.completed for p in summary.points if p.point.name in steps):
+        raise BenchError("No request of the search succeeded.", where)
     return summary
 
 

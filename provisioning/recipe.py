@@ -43,7 +43,7 @@ def load(name: str, overrides: Sequence[str] = (), folder: Path = RECIPES) -> Re
     for change in changes:
         settings.put(data, change)
     try:
-        return Recipe.named(name, data)
+        return Recipe.named(name, data, folder)
     except ValidationError as error:
         raise recipe_errors.explain(error, where, changes) from None
 

@@ -30,6 +30,7 @@ _MUST = {
     "greater_than_equal": "be ≥ {ge}",
     "greater_than": "be > {gt}",
     "less_than_equal": "be ≤ {le}",
+    "less_than": "be < {lt}",
     "literal_error": "be {expected}",
     "string_pattern_mismatch": "match {pattern}",
 }

@@ -5,14 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from bench_agent.protocol import Target
 from provisioning import agent as agents
-from provisioning import engines, launchers, readiness
+from provisioning import data_file, engines, launchers, readiness
 from provisioning.command import Command, Secret
+from provisioning.data_file import DataFile
 from provisioning.engines.base import Site as Offer
 from provisioning.errors import DynoError
 from provisioning.facts.agents import Agents
@@ -31,8 +32,10 @@ _RESCUED_LINES = 100_000
 
 
 @contextmanager
-def prepared(site: Site, run: RunDir, phases: Phases) -> Iterator[Host]:
-    """The host is ours, and the agent is on it; given back when the run was not launched.
+def prepared(
+    site: Site, run: RunDir, phases: Phases, data: DataFile | None = None
+) -> Iterator[Host]:
+    """The host is ours, agent and *data* are on it; given back when the run was not launched.
 
     Raises:
         HostError: somebody else uses the host, or its Python is too old.
@@ -40,16 +43,21 @@ def prepared(site: Site, run: RunDir, phases: Phases) -> Iterator[Host]:
     archive = agents.build()
     host = site.host()
     with phases("connect"):
-        host.gather(System, LockOwner, *agent_operations.facts(host))
+        wanted = data_file.facts(host, data) if data else ()
+        host.gather(System, LockOwner, *agent_operations.facts(host), *wanted)
         usable(host.fact(Pythons), host.name)
     ours = Owner(owner(), run.run_id, datetime.now(UTC).isoformat(timespec="seconds"))
     with phases("provision"):
         missing = archive.name not in host.fact(Agents)
         shipping = list(agent_operations.shipped(host, archive.name, archive.data))
+        bringing = list(data_file.shipped(host, data)) if data else []
         lock.acquire(host, ours)
         host.execute(*shipping, label="agent.shipped")
+        host.execute(*bringing, label="data.shipped")
         if missing:
             phases.progress.note(f"Shipped {archive.name} ({len(archive.data) // 1024} KiB).")
+        if data and bringing:
+            phases.progress.note(f"Shipped {data.path.name} ({len(data.content) // 1024} KiB).")
     try:
         yield host
     except BaseException:
@@ -84,8 +92,14 @@ def serve(
             (run.home / "server.log").write_text(offer.api_key.redact(log))
         raise
     about = {"engine": spec.describe(), "launcher": recipe.launcher, "ready": asdict(ready)}
-    api = recipe.load.api
-    target = Target((handle.base_url,), recipe.model.name, api, handle.api_key_file, handle.log)
+    target = Target(
+        (handle.base_url,),
+        recipe.model.name,
+        recipe.load.api,
+        handle.api_key_file,
+        handle.log,
+        recipe.load.routing,
+    )
     return target, about
 
 
@@ -122,9 +136,10 @@ def _served_elsewhere(
     key, url = api_key(), str(site.url)
     model = served_model(url, key)
     about = {"engine": {"engine": "a server that ran already", "model": model}}
+    target = Target((url,), model, recipe.load.api, routing=recipe.load.routing)
     if key is None:
-        return Target((url,), model, recipe.load.api), about
+        return target, about
     folder = host.path("engines", run.run_id)
     path = f"{folder}/api-key"
     host.execute(files.make(folder, 0o700), files.write(path, key, 0o600), label="bench.key")
-    return Target((url,), model, recipe.load.api, path), about
+    return replace(target, api_key_file=path), about

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from bench_agent.protocol import PointSummary, Stats
@@ -19,6 +23,19 @@ _SECTIONS = (
     ("Inter-token Latency", "ITL", "itl_ms"),
     ("End-to-end Latency", "E2EL", "e2el_ms"),
 )
+
+_QUEUEING = (
+    ("Client-side Queueing", "Client Queue Time", "client_queue_time"),
+    (
+        "Queue-inclusive End-to-end Latency",
+        "E2EL incl. Client Queue",
+        "e2el_including_client_queue",
+    ),
+)
+
+#: What follows the lists of a ``vllm.json`` is far smaller than this.
+_TAIL = 256 * 1024
+_SCALAR = re.compile(r' "(\w[\w.]*)": (.*?),?')
 
 _COLUMNS = (
     ("point", "<", 14),
@@ -36,14 +53,15 @@ def result_block(
     point: PointSummary,
     *,
     calibration: Mapping[str, Any] | None = None,
-    peak_output_tokens_per_s: float | None = None,
+    vllm: Mapping[str, Any] | None = None,
 ) -> str:
     """What vLLM prints of *point*, line for line, then our verdict on it.
 
-    The peak output throughput is a figure of ``vllm.json``; its line is left out without it.
-    "Peak concurrent requests" is exact here, where vLLM's own count overstates it.
+    *vllm*: figures of ``vllm.json`` that its summary does not hold. Without them, the lines of
+    the peak throughput and of queueing are left out, and the peak concurrency is the exact one.
     """
-    lines = [*_vllm_lines(point, peak_output_tokens_per_s), *_verdict_lines(point)]
+    known = vllm or {}
+    lines = [*_vllm_lines(point, known), *_own_lines(point, known)]
     error = figures.client_error(calibration)
     if error:
         lines += _wrapped(f"Client's own error: {error} (by its calibration)")
@@ -62,15 +80,32 @@ def run_blocks(run: Run) -> Iterator[tuple[PointSummary, str]]:
     """Each point of *run* with its result block."""
     calibration = run.summary.calibration if run.summary else None
     for point in run.points:
-        peak = run.vllm(point.point.name).get("max_output_tokens_per_s")
-        yield (
-            point,
-            result_block(point, calibration=calibration, peak_output_tokens_per_s=peak),
-        )
+        path = run.path / "points" / point.point.name / "vllm.json"
+        block = result_block(point, calibration=calibration, vllm=vllm_figures(path))
+        yield point, block
 
 
-def _vllm_lines(point: PointSummary, peak: float | None) -> Iterator[str]:
+def vllm_figures(path: Path) -> dict[str, Any]:
+    """The figures that follow the lists in a ``vllm.json``; empty where there is none.
+
+    The lists hold an entry a token. They are passed over: each key stands on a line of its own.
+    """
+    found: dict[str, Any] = {}
+    if not path.is_file():
+        return found
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        lines = file.read().decode(errors="replace").splitlines()
+    for match in filter(None, map(_SCALAR.fullmatch, lines)):
+        with suppress(ValueError):
+            found[match[1]] = json.loads(match[2])
+    return found
+
+
+def _vllm_lines(point: PointSummary, vllm: Mapping[str, Any]) -> Iterator[str]:
     load = point.point
+    peak = vllm.get("max_output_tokens_per_s")
+    concurrent = vllm.get("max_concurrent_requests", point.peak_concurrency)
     yield "{s:{c}^{n}}".format(s=" Serving Benchmark Result ", n=WIDTH, c="=")
     yield _figure("Successful requests:", point.completed)
     yield _figure("Failed requests:", point.failed)
@@ -82,35 +117,89 @@ def _vllm_lines(point: PointSummary, peak: float | None) -> Iterator[str]:
     yield _figure("Total input tokens:", point.total_input_tokens)
     yield _figure("Total generated tokens:", point.total_output_tokens)
     yield _figure("Request throughput (req/s):", float(point.request_throughput))
+    if point.request_goodput is not None:
+        yield _figure("Request goodput (req/s):", float(point.request_goodput))
     yield _figure("Output token throughput (tok/s):", float(point.output_throughput))
     if peak is not None:
         yield _figure("Peak output token throughput (tok/s):", float(peak))
-    yield _figure("Peak concurrent requests:", float(point.peak_concurrency))
+    yield _figure("Peak concurrent requests:", float(concurrent))
     yield _figure("Total token throughput (tok/s):", float(point.total_token_throughput))
+    asked = _asked_percentiles(vllm)
     for title, name, key in _SECTIONS:
-        yield from _section(title, name, getattr(point, key))
+        yield from _section(title, name, asked, _of_stats(getattr(point, key)))
+    for title, name, key in _QUEUEING:
+        if f"mean_{key}_ms" in vllm:
+            yield from _section(title, name, asked, lambda of, k=key: vllm.get(f"{of}_{k}_ms"))  # type: ignore[misc] # the key is bound now
+    yield from _spec_decode(vllm)
     yield "=" * WIDTH
 
 
-def _section(title: str, name: str, stats: Stats | None) -> Iterator[str]:
+def _asked_percentiles(vllm: Mapping[str, Any]) -> list[str]:
+    """Names of the percentiles that vLLM would have been asked for."""
+    found = [k.removesuffix("_ttft_ms") for k in vllm if k.endswith("_ttft_ms")]
+    return [name for name in found if name[0] == "p"] or ["p99"]
+
+
+def _of_stats(stats: Stats | None) -> Callable[[str], float | None]:
+    def of(name: str) -> float | None:
+        if stats is None:
+            return None
+        known = {"mean": stats.mean, "median": stats.median, **stats.percentiles}
+        return known.get(name)
+
+    return of
+
+
+def _section(
+    title: str, name: str, percentiles: list[str], of: Callable[[str], float | None]
+) -> Iterator[str]:
+    """A distribution; zeros, as vLLM prints them, where nothing succeeded."""
     yield "{s:{c}^{n}}".format(s=title, n=WIDTH, c="-")
-    mean, median = (stats.mean, stats.median) if stats else (0.0, 0.0)
-    yield _figure(f"Mean {name} (ms):", float(mean))
-    yield _figure(f"Median {name} (ms):", float(median))
-    yield _figure(f"P99 {name} (ms):", float(figures.percentile(stats, "p99") or 0.0))
+    for key in ("mean", "median", *percentiles):
+        yield _figure(f"{key.capitalize()} {name} (ms):", float(of(key) or 0.0))
+
+
+def _spec_decode(vllm: Mapping[str, Any]) -> Iterator[str]:
+    """Only where the server's counters moved."""
+    if "spec_decode_num_drafts" not in vllm:
+        return
+    yield "{s:{c}^{n}}".format(s="Speculative Decoding", n=WIDTH, c="-")
+    yield _figure("Acceptance rate (%):", float(vllm["spec_decode_acceptance_rate"]))
+    yield _figure("Acceptance length:", float(vllm["spec_decode_acceptance_length"]))
+    yield _figure("Drafts:", int(vllm["spec_decode_num_drafts"]))
+    yield _figure("Draft tokens:", int(vllm["spec_decode_draft_tokens"]))
+    yield _figure("Accepted tokens:", int(vllm["spec_decode_accepted_tokens"]))
+    rates = vllm.get("spec_decode_per_position_acceptance_rates") or ()
+    if rates:
+        yield "Per-position acceptance (%):"
+    for position, rate in enumerate(rates):
+        yield _figure(f"  Position {position}:", rate * 100.0)
 
 
 def _figure(label: str, value: float) -> str:
     return f"{label:<40} {value:<10}" if isinstance(value, int) else f"{label:<40} {value:<10.2f}"
 
 
-def _verdict_lines(point: PointSummary) -> Iterator[str]:
+def _own_lines(point: PointSummary, vllm: Mapping[str, Any]) -> Iterator[str]:
     yield f"Verdict: {figures.verdict(point.verdict)}"
     for reason in point.verdict.reasons:
         yield from _wrapped(f"- {reason}", "  ")
     if point.failures:
         counts = ", ".join(f"{name} {count}" for name, count in sorted(point.failures.items()))
         yield from _wrapped(f"Failures: {counts}")
+    if point.unsupported_percentiles:
+        names = ", ".join(map(str.upper, point.unsupported_percentiles))
+        yield from _wrapped(f"Of {point.completed} requests there is no {names}: too few for it.")
+    if vllm.get("max_concurrent_requests", point.peak_concurrency) != point.peak_concurrency:
+        yield f"Peak concurrent requests, exactly: {point.peak_concurrency}"
+    if point.steady:
+        yield from _wrapped(_steady(point.steady))
+
+
+def _steady(steady: Mapping[str, Any]) -> str:
+    took = figures.seconds((steady["to_ns"] - steady["from_ns"]) / 1e9)
+    rates = [figures.number(steady[f"{name}_throughput"]) for name in ("request", "output")]
+    return f"Between ramp-up and drain ({took}): {rates[0]} req/s, {rates[1]} tok/s"
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:

@@ -21,10 +21,12 @@ MEANING = {
     "refused": "no connection could be made",
     "reset": "the connection broke before the reply was over",
     "timeout": "longer than the request's time limit",
+    "stalled": "silent for longer than its limit after it had begun",
     "http_error": "a status other than 200",
     "stream_error": "an error event inside the stream",
     "truncated": "the stream ended without finish reason or [DONE]",
     "no_usage": "finished, but without token counts",
+    "wrong_usage": "finished, with token counts that cannot be",
     "bad_reply": "not HTTP, or not JSON where JSON was due",
     "stopped": "the run ended before the request did",
 }
@@ -115,6 +117,8 @@ def about(run: Run) -> list[tuple[str, str]]:
             ("Price", _price(run.manifest.context.get("price"))),
             ("Began", figures.when(run.manifest.started_ns)),
             ("Took", figures.seconds((run.manifest.ended_ns - run.manifest.started_ns) / 1e9)),
+            ("Search", _search(run.summary.search) if run.summary else ""),
+            ("Server", _notes(run.summary.server) if run.summary else ""),
         ]
     elif run.home:
         facts.append(("Opened", figures.when_iso(run.home.opened_at)))
@@ -242,6 +246,23 @@ def _workload(workload: Mapping[str, Any]) -> str:
     if any(key not in workload for key in known):
         return ""
     return "{name}, {input_len} → {output_len} tokens, seed {seed}".format(**workload)
+
+
+def _search(search: Mapping[str, Any] | None) -> str:
+    """What a search found, and over what."""
+    if not search:
+        return ""
+    over, share = str(search.get("over")).replace("_", " "), search.get("share")
+    least = f"{100 * share:g} % of requests good" if share else "requests good"
+    if search.get("highest") is None:
+        return f"{over}: none held with {least}"
+    return f"{over} {search['highest']:g} is the highest with {least}"
+
+
+def _notes(server: Mapping[str, Any] | None) -> str:
+    """What the probe found lacking, and what was done instead."""
+    notes = (server or {}).get("notes") or ()
+    return " ".join(map(str, notes))
 
 
 def _host(host: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from bench_agent.journal import STOPPING, Journal
 from bench_agent.layout import RunDir, Workdir
 from bench_agent.liveness import hold
 from bench_agent.protocol import RunSpec
+from bench_agent.resuming import CannotResume, reopen
 from bench_agent.specs import SpecError, read_spec
 from bench_agent.wire import encode
 
@@ -22,8 +23,11 @@ BAD_SPEC = 2
 EXISTS = 3
 
 
-def arguments(_parser: argparse.ArgumentParser) -> None:
-    """No flags of its own."""
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of this command."""
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a run that ended before it was through"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,11 +41,10 @@ def run(args: argparse.Namespace) -> int:
     folder = workdir.run(spec.run_id)
     workdir.runs_path.mkdir(parents=True, exist_ok=True)
     try:
-        folder.path.mkdir()
-    except FileExistsError:
-        print(f"Run {spec.run_id} exists already on this host. Follow it instead.", file=sys.stderr)
+        _open(folder, spec, resume=args.resume)
+    except CannotResume as error:
+        print(error, file=sys.stderr)
         return EXISTS
-    folder.control.mkdir()
     storage.write_json(folder.spec, encode(spec))
     folder.recipe.write_text(spec.recipe_yaml)
     pid = detached(lambda tell: _live(workdir, folder, spec, tell), folder.agent_log)
@@ -50,6 +53,23 @@ def run(args: argparse.Namespace) -> int:
         return 1
     print(json.dumps({"run_id": spec.run_id, "pid": int(pid)}))
     return 0
+
+
+def _open(folder: RunDir, spec: RunSpec, *, resume: bool) -> None:
+    """The run's folder, new or again.
+
+    Raises:
+        CannotResume: it is there and should not be, or cannot be taken up.
+    """
+    if resume and folder.path.is_dir():
+        reopen(folder, spec)
+        return
+    try:
+        folder.path.mkdir()
+    except FileExistsError:
+        told = f"Run {spec.run_id} exists already on this host. Follow it instead."
+        raise CannotResume(told) from None
+    folder.control.mkdir()
 
 
 def _live(workdir: Workdir, folder: RunDir, spec: RunSpec, tell: Callable[[str], None]) -> None:

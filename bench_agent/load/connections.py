@@ -5,33 +5,37 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
 
 from bench_agent.load.link import Link
-from bench_agent.load.plan import Endpoint
+from bench_agent.load.plan import Endpoint, Load
 
 CONNECT_S = 10.0
-SENDING = select.EPOLLIN | select.EPOLLOUT
 
 
 class Connections:
     """All links of one worker, by descriptor, and the idle ones by endpoint."""
 
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], load: Load) -> None:
         self.links: dict[int, Link] = {}
         self.epoll = select.epoll()
         self._endpoints = endpoints
         self._dead: list[Link] = []
         self._idle: list[list[Link]] = [[] for _ in endpoints]
         self._places = [_resolve(endpoint) for endpoint in endpoints]
+        tls = any(endpoint.tls for endpoint in endpoints)
+        self._wrap = _wrapper(load) if tls else None
 
     def open(self, number: int) -> Link:
         """Begin a connection to an endpoint; it may be refused at once."""
-        family, address = self._places[number]
-        link = Link(self._endpoints[number], number, family, address)
+        endpoint = self._endpoints[number]
+        wrap = self._wrap if endpoint.tls else None
+        link = Link(endpoint, number, self._places[number], wrap)
         if link.refusal is None:
             self.links[link.fd] = link
-            self.epoll.register(link.fd, SENDING)
+            self.epoll.register(link.fd, link.sending)
         return link
 
     def open_ahead(self, streams: int) -> None:
@@ -43,14 +47,23 @@ class Connections:
         while waiting and time.monotonic() < deadline:
             for fd, _mask in self.epoll.poll(0.1):
                 link = self.links[fd]
-                waiting.discard(fd)
-                if link.finish_connect():
+                if self.step(link):
                     self.release(link)
-                else:
-                    self.close(link)
+                elif link.refusal is None:
+                    continue
+                waiting.discard(fd)
         for link in opened:
             if not link.connected:
                 self.close(link)
+
+    def step(self, link: Link) -> bool:
+        """One step of connecting; whether the connection stands now."""
+        stands = link.finish_connect()
+        if link.refusal is not None:
+            self.close(link)
+        elif not stands:
+            self.epoll.modify(link.fd, link.sending if link.pending else link.receiving)
+        return stands
 
     def take(self, number: int) -> Link:
         """An idle connection to that endpoint, or a new one."""
@@ -59,7 +72,7 @@ class Connections:
 
     def release(self, link: Link) -> None:
         """*link* is idle."""
-        self.epoll.modify(link.fd, select.EPOLLIN)
+        self.epoll.modify(link.fd, link.receiving)
         self._idle[link.number].append(link)
 
     def close(self, link: Link) -> None:
@@ -70,7 +83,8 @@ class Connections:
             self.epoll.unregister(link.fd)
             if link in self._idle[link.number]:
                 self._idle[link.number].remove(link)
-        self._dead.append(link)
+        if link.fd >= 0:
+            self._dead.append(link)
 
     def bury(self) -> None:
         """Close the sockets of dead links."""
@@ -86,9 +100,20 @@ class Connections:
 
 
 def _resolve(endpoint: Endpoint) -> tuple[int, tuple[str, int]]:
+    """Family and address: the first that answers, of several (localhost may be ::1 as well)."""
     try:
         found = socket.getaddrinfo(*endpoint.address, type=socket.SOCK_STREAM)
     except OSError:
         return socket.AF_INET, ("0.0.0.0", 0)  # noqa: S104 - nothing answers there: "refused"
-    family, _kind, _proto, _name, address = found[0]
-    return family, (str(address[0]), int(address[1]))
+    places = [(family, (str(at[0]), int(at[1]))) for family, _kind, _proto, _name, at in found]
+    for _family, address in places if len(places) > 1 else ():
+        with suppress(OSError), socket.create_connection(address, timeout=1.0):
+            return next(place for place in places if place[1] == address)
+    return places[0]
+
+
+def _wrapper(load: Load) -> Callable[[socket.socket, str], Any]:
+    from bench_agent.load import tls  # noqa: PLC0415 - most loads can do without the library
+
+    trust = tls.context(load.ca_file, insecure=load.insecure)
+    return lambda sock, name: tls.TlsSocket(sock, trust, name)

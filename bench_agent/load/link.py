@@ -4,67 +4,119 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import time
+from array import array
+from collections.abc import Callable
+from typing import Any
 
 from bench_agent import stamps
-from bench_agent.http1 import Body, HttpError, body_of, split_head
+from bench_agent.load.pattern import MOST
 from bench_agent.load.plan import Endpoint
-from bench_agent.load.reply import Exchange, Stamp
+from bench_agent.load.reply import Exchange, Reading
 
-READ = 64 * 1024
-_LAST_CHUNK = b"0\r\n\r\n"
-_END_OF_CHUNKS = b"\r\n0\r\n\r\n"
+READ = 16 * 1024
+#: Edges are enough where a read takes all there is; a read of a TLS record may leave something.
+_EDGE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 
 
 class Link:
-    """Never waits. `exchange` is None while the connection is idle."""
+    """Never waits. `exchange` and `reading` are None while the connection is idle.
+
+    `least`, `sizes`, `opening` and `closing` are those of the reading's pattern while reads may be
+    told by it.
+    """
 
     def __init__(
-        self, endpoint: Endpoint, number: int, family: int, address: tuple[str, int]
+        self,
+        endpoint: Endpoint,
+        number: int,
+        place: tuple[int, tuple[str, int]],
+        wrap: Callable[[socket.socket, str], Any] | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.number = number  # which endpoint
-        self.sock = socket.socket(family, socket.SOCK_STREAM)
-        self.sock.setblocking(False)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        stamps.ask_for(self.sock)
-        self.fd = self.sock.fileno()
         self.connected = False
         self.refusal: str | None = None
         self.exchange: Exchange | None = None
-        self.request = b""
+        self.reading: Reading | None = None
+        self.least = MOST
+        self.sizes: list[bytes] = []
+        self.opening = self.closing = b""
+        self.start = self.cut = 0  # of the text, behind the size line and before the end
+        self.waits = False  # among those that have something to be read
+        self.head = self.body = b""
         self.unsent = b""
         self.used = 0  # requests it has carried
         self.keeps_alive = True
-        self.reads: list[bytes] = []
-        self.stamps: list[Stamp] = []
-        self.recvmsg = self.sock.recvmsg
-        self._body: Body | None = None
-        self._seen = 0  # reads that went through the framing
-        self.plain = False  # in chunks, nothing special so far: the quick look is enough
-        code = self.sock.connect_ex(address)
+        self.seen = 0  # reads at the last look for silence
+        self.seen_ns = 0
+        self._secure = wrap is not None
+        self.receiving = select.EPOLLIN if wrap else _EDGE
+        self.sending = self.receiving | select.EPOLLOUT
+        family, address = place
+        try:
+            plain = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:  # no more descriptors
+            self.fd, self.refusal = -1, error.strerror
+            return
+        plain.setblocking(False)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stamps.ask_for(plain)
+        self.fd = plain.fileno()
+        code = plain.connect_ex(address)
         if code not in (0, errno.EINPROGRESS):
             self.refusal = os.strerror(code)
+        #: A socket, or a `tls.TlsSocket`.
+        self.sock: Any = wrap(plain, endpoint.address[0]) if wrap else plain
+        self.recvmsg = self.sock.recvmsg
+        self.stamp = array("q").frombytes  # takes the kernel's timespec
+
+    @property
+    def pending(self) -> bool:
+        """Whether something waits to be sent."""
+        return bool(self.unsent) or (self._secure and self.sock.pending)
 
     def finish_connect(self) -> bool:
-        """Whether the connection stands; `refusal` says why not."""
+        """Whether the connection stands; `refusal` says why it never will."""
         code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             self.refusal = os.strerror(code)
-        self.connected = not code
+        elif self._secure:
+            try:
+                self.connected = self.sock.handshake()
+            except OSError as error:
+                self.refusal = error.strerror or str(error)
+        else:
+            self.connected = True
         return self.connected
 
-    def assign(self, exchange: Exchange, request: bytes) -> None:
+    def assign(self, exchange: Exchange, reading: Reading, head: bytes, body: bytes) -> None:
         """Take on a request; `push` sends it."""
-        self.exchange = exchange
-        self.request = self.unsent = request
+        self.exchange, self.reading = exchange, reading
+        self.head, self.body = head, body
+        self.unsent = head + body
         self.used += 1
-        self.reads = exchange.reads
-        self.stamps = exchange.stamps
-        self._body = None
-        self._seen = 0
-        self.plain = False
+        self.stamp = exchange.stamps.frombytes
+        self.seen = 0
+
+    def rest(self) -> None:
+        """The exchange is over."""
+        self.exchange = self.reading = None
+        self.head = self.body = b""
+        self.stamp = array("q").frombytes
+        self.least = MOST
+
+    def learn(self) -> None:
+        """Tell reads by what the reading has learned."""
+        reading = self.reading
+        self.least = MOST
+        if reading is not None and reading.fast:
+            pattern = reading.pattern
+            self.least, self.sizes = pattern.least, pattern.sizes
+            self.opening, self.closing = pattern.opening, pattern.closing
+            self.start, self.cut = len(self.opening), -len(self.closing)
 
     def push(self) -> bool:
         """Send what can be sent; True when all is out.
@@ -79,40 +131,4 @@ class Link:
         except BlockingIOError:
             return False
         self.unsent = self.unsent[sent:] if sent < len(self.unsent) else b""
-        return not self.unsent
-
-    def look(self, data: bytes) -> bool:
-        """Whether the reply is over with *data*, the newest read.
-
-        Raises:
-            HttpError: it is no HTTP.
-        """
-        if self.plain and (data.endswith(_END_OF_CHUNKS) or data == _LAST_CHUNK):
-            return True
-        if self._body is None and not self._find_head():
-            return False
-        body = self._body
-        if body is None:
-            return False
-        for piece in self.reads[self._seen :]:
-            body.feed(piece)
-        self._seen = len(self.reads)
-        return body.done
-
-    def _find_head(self) -> bool:
-        raw = b"".join(self.reads)
-        if raw[:5] != b"HTTP/"[: len(raw)]:
-            raise HttpError(f"not HTTP: {raw[:80]!r}")
-        split = split_head(raw)
-        while split is not None and 100 <= split[0].status < 200:
-            split = split_head(split[1])
-        if split is None:
-            return False
-        head, rest = split
-        body = body_of(head, response=True)
-        self.keeps_alive = head.keeps_alive
-        self.plain = "chunked" in head.fields.get("transfer-encoding", "").lower()
-        body.feed(rest)
-        self._body = body
-        self._seen = len(self.reads)
-        return True
+        return not self.pending

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-#: Text for chat, token ids for completions.
+from bench_agent.protocol import Point
+
+#: Text, or token ids (completions alone).
 Prompt = str | list[int]
 
 
@@ -25,52 +26,84 @@ class Endpoint:
     address: tuple[str, int]
     host: str
     path: str
+    tls: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a workload says of one request. `due_s`: seconds from the start, in a trace."""
+
+    prompt: Prompt
+    max_tokens: int
+    prompt_tokens: int | None = None
+    due_s: float | None = None
+
+
+class Requests(Protocol):
+    """A workload's requests by index; `count` None: there is no end to them."""
+
+    count: int | None
+
+    def __call__(self, index: int) -> Request:
+        """Request *index*: the same at any time, in any process."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """Everything a worker needs to know. `name` (run and point) makes request ids unique."""
+    """Everything a worker needs to know. `name` (run and point) makes request ids unique.
+
+    `point` says how much, how fast and when (see `protocol.Point`); `seed` makes the arrivals.
+    `usage` asks the server for token counts in the stream; `keep_texts` keeps the replies.
+    """
 
     name: str
+    point: Point
     base_urls: tuple[str, ...]
     model: str
     api: str
-    prompt: Callable[[int], Prompt]
-    output_len: int
-    num_prompts: int
-    max_concurrency: int | None = None
-    request_rate: float | None = None
+    requests: Requests
+    seed: int = 0
     api_key: str | None = None
+    routing: str = "round_robin"
+    ca_file: str | None = None
+    insecure: bool = False
     timeout_s: float = 600.0
+    stall_timeout_s: float = 120.0
     ignore_eos: bool = True
+    usage: bool = True
+    keep_texts: bool = False
     temperature: float | None = None
     extra_body: dict[str, Any] = field(default_factory=dict)
     workers: int = 1
 
     @property
-    def streams(self) -> int:
-        """Most requests at once."""
-        return min(self.num_prompts, self.max_concurrency or self.num_prompts)
+    def total(self) -> int | None:
+        """How many requests there can be at the most; None: until the time is over."""
+        ends = [n for n in (self.point.num_prompts, self.requests.count) if n is not None]
+        return min(ends, default=None)
 
 
 def endpoint(base_url: str, api: str) -> Endpoint:
     """Where requests of *api* go below *base_url*.
 
     Raises:
-        LoadError: not a plain http URL.
+        LoadError: not an http or https URL, or one with a password in it.
     """
-    parts = urlsplit(base_url)
     try:
-        port = 80 if parts.port is None else parts.port
+        parts = urlsplit(base_url)
+        secure = parts.scheme == "https"
+        port = (443 if secure else 80) if parts.port is None else parts.port
+        good = parts.scheme in ("http", "https") and parts.hostname and port
     except ValueError:
-        port = 0
-    if parts.scheme != "http" or not parts.hostname or not port:
+        good = None
+    if not good or "@" in parts.netloc:  # not repeated where it may hold a password
+        shown = "The server's URL" if "@" in base_url else base_url
         raise LoadError(
-            f"{base_url} is not a plain http:// URL. Give one like http://127.0.0.1:8000."
+            f"{shown} is not a plain http:// or https:// URL. Give one like http://127.0.0.1:8000."
         )
     tail = "/v1/chat/completions" if api == "chat" else "/v1/completions"
-    address = (parts.hostname, port)
-    return Endpoint(base_url, address, parts.netloc, parts.path.rstrip("/") + tail)
+    address = (parts.hostname or "", port)
+    return Endpoint(base_url, address, parts.netloc, parts.path.rstrip("/") + tail, secure)
 
 
 def request_id(name: str, index: int) -> str:
@@ -79,33 +112,34 @@ def request_id(name: str, index: int) -> str:
     return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-8{h[17:20]}-{h[20:32]}"
 
 
-def encode_request(load: Load, index: int, where: Endpoint) -> bytes:
-    """The bytes of request *index*."""
-    prompt = load.prompt(index)
+def encode_body(load: Load, request: Request) -> bytes:
+    """The JSON of *request*."""
     body: dict[str, Any] = {"model": load.model}
     if load.api == "chat":
-        body["messages"] = [{"role": "user", "content": prompt}]
+        body["messages"] = [{"role": "user", "content": request.prompt}]
     else:
-        body["prompt"] = prompt
-    body |= {
-        "max_tokens": load.output_len,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
+        body["prompt"] = request.prompt
+    body |= {"max_tokens": request.max_tokens, "stream": True}
+    if load.usage:
+        body["stream_options"] = {"include_usage": True}
     if load.ignore_eos:
         body["ignore_eos"] = True
     if load.temperature is not None:
         body["temperature"] = load.temperature
-    payload = json.dumps(body | load.extra_body, separators=(",", ":")).encode()
+    return json.dumps(body | load.extra_body, separators=(",", ":")).encode()
+
+
+def encode_head(load: Load, where: Endpoint, index: int, length: int) -> bytes:
+    """What goes before the *length* bytes of request *index*."""
     fields = [
         f"POST {where.path} HTTP/1.1",
         f"Host: {where.host}",
         "User-Agent: bench-agent",
         "Accept: text/event-stream",
         "Content-Type: application/json",
-        f"Content-Length: {len(payload)}",
+        f"Content-Length: {length}",
         f"X-Request-Id: {request_id(load.name, index)}",
     ]
     if load.api_key:
         fields.append(f"Authorization: Bearer {load.api_key}")
-    return "\r\n".join([*fields, "", ""]).encode("latin-1") + payload
+    return "\r\n".join([*fields, "", ""]).encode("latin-1")

@@ -6,6 +6,7 @@ import errno
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import time
@@ -13,16 +14,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench_agent.load.arrivals import ClosedLoop
+from bench_agent.load import arrivals, lag
 from bench_agent.load.plan import Endpoint, Load, LoadError, endpoint
-from bench_agent.load.worker import Tally, Worker, encode_report
+from bench_agent.load.tally import Tally, encode_report
+from bench_agent.load.worker import Worker
 
 TICK_S = 0.2
 #: From "all are ready" to the start of the clock.
 _LEAD_NS = 20_000_000
 _STOP_S = 15.0
 #: Streams that one worker carries without being late.
-STREAMS_A_WORKER = 512
+STREAMS_A_WORKER = 1024
 
 #: Called often with all workers' figures together; False ends the load.
 Tick = Callable[[Tally], bool]
@@ -37,6 +39,11 @@ class Outcome:
     tally: Tally
     workers: int
     stopped: bool
+
+    @property
+    def lag_ms(self) -> dict[str, float] | None:
+        """p50, p99 and max of how late workers read what had come; None when nothing came."""
+        return lag.percentiles(self.tally.lag)
 
 
 @dataclass(frozen=True)
@@ -66,10 +73,9 @@ def drive(load: Load, records: Path | None, tick: Tick) -> Outcome:
     Raises:
         LoadError: the load cannot be put on, or a worker died.
     """
-    if load.request_rate is not None:
-        raise LoadError("A request rate is not supported yet. Leave request_rate out.")
     endpoints = [endpoint(url, load.api) for url in load.base_urls]
-    count = max(1, min(load.workers, load.streams))
+    count = max(1, min(load.workers, arrivals.streams(load, 0, 1)))
+    allow_descriptors()
     pool = _Pool(tick)
     try:
         for number in range(count):
@@ -77,6 +83,12 @@ def drive(load: Load, records: Path | None, tick: Tick) -> Outcome:
         return pool.run()
     finally:
         pool.close()
+
+
+def allow_descriptors() -> None:
+    """As many sockets as the system lets this user have."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class _Pool:
@@ -153,8 +165,11 @@ class _Pool:
             total.output_tokens += tally.output_tokens
             total.streaming += tally.streaming
             total.cpu_s += tally.cpu_s
+            total.busiest_cpu = max(total.busiest_cpu, tally.busiest_cpu)
             total.clock_step_ms = max(total.clock_step_ms, tally.clock_step_ms)
             total.ended_ns = max(total.ended_ns, tally.ended_ns)
+            for bucket, number in tally.lag.items():
+                total.lag[bucket] = total.lag.get(bucket, 0) + number
         return total
 
     def close(self) -> None:
@@ -200,18 +215,18 @@ def describe(error: BaseException) -> str:
 
 def work(share: Share, control: int, reports: int) -> None:
     """Do one worker's share, told and reporting over these descriptors."""
-    indexes = range(share.number, share.load.num_prompts, share.count)
-    streams = len(range(share.number, share.load.streams, share.count))
+    load, number, count = share.load, share.number, share.count
     worker = Worker(
-        share.load,
+        load,
         share.endpoints,
-        indexes,
-        ClosedLoop(len(indexes), streams),
-        number=share.number,
+        arrivals.of(load, number, count),
+        number=number,
+        count=count,
         control=control,
         write=_writer(share.records),
         report=lambda tally: _report(reports, "progress", tally),
     )
+    streams = arrivals.streams(load, number, count)
     worker.prepare(streams)
     gc.collect()
     gc.freeze()

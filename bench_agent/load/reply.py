@@ -1,28 +1,36 @@
-"""What a reply says, read after it is over: reads and stamps to a RequestRecord."""
+"""What a reply says: reads and stamps to a RequestRecord.
+
+Reads that are one event like the ones before are told by `Pattern` as they come, and only their
+stamps are kept. All others are kept with their bytes, and read when there is time.
+"""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from array import array
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench_agent import stamps
 from bench_agent.http1 import Body, HttpError, body_of, split_head
+from bench_agent.load.failure import failure_of
 from bench_agent.load.pattern import Pattern
 from bench_agent.load.sse import EventStream
 from bench_agent.protocol import RequestRecord
 
-#: A stamp: the kernel's raw timespec, or nanoseconds of our own clock.
-Stamp = bytes | int
-_HEAD_OF_ERROR = 500
+HEAD_OF_ERROR = 500
 #: Reads that are worked off at a time, so that sockets need not wait.
 SLICE = 64
+_BILLION = 1_000_000_000
 
 
 @dataclass
 class Exchange:
-    """One request and the bytes that came back. `cause`: why it ended early, if it did."""
+    """One request and what came back. `cause`: why it ended early, if it did.
+
+    `stamps`: a timespec (seconds, nanoseconds) for each read; `unread`: the reads that are still
+    to be understood, with their numbers.
+    """
 
     index: int
     request_id: str
@@ -30,78 +38,113 @@ class Exchange:
     due_ns: int
     sent_ns: int = 0
     done_ns: int = 0
-    reads: list[bytes] = field(default_factory=list)
-    stamps: list[Stamp] = field(default_factory=list)
+    stamps: array[int] = field(default_factory=lambda: array("q"))
+    unread: deque[tuple[int, bytes]] = field(default_factory=deque)
+    by_kernel: bool = True
     cause: str | None = None
     error: str | None = None
+    asked_tokens: int | None = None
+    asked_prompt_tokens: int | None = None
 
+    @property
+    def reads(self) -> int:
+        """How many reads there were."""
+        return len(self.stamps) // 2
 
-class _GarbageError(ValueError):
-    """An event that is not what the API says."""
+    def stamp(self, at_ns: int) -> None:
+        """A read at that time by our own clock."""
+        self.by_kernel = False
+        self.stamps.extend(divmod(at_ns, _BILLION))
+
+    def drop_read(self) -> None:
+        """The newest read was none."""
+        del self.stamps[-2:]
+
+    def last_ns(self) -> int:
+        """When the newest read came."""
+        return self.stamps[-2] * _BILLION + self.stamps[-1]
 
 
 class Reading:
-    """Reads one exchange, slice by slice; `record` is there when `advance` returned True."""
+    """Reads one exchange, slice by slice, as it comes; `record` when it is over and all is read.
 
-    def __init__(self, exchange: Exchange, *, chat: bool) -> None:
-        self._exchange = exchange
+    `usage` False: the server is known to send no token counts; the text must do.
+    """
+
+    def __init__(
+        self, exchange: Exchange, *, chat: bool, usage: bool = True, texts: bool = False
+    ) -> None:
+        self.exchange = exchange
+        self.pattern = Pattern()
+        self.body: Body | None = None
+        self.keeps_alive = True
+        self.status: int | None = None
+        self.start_of_body = b""
+        self.counted: dict[int, int] = {}  # counted chunks of each read that was understood here
+        self.finish: str | None = None
+        self.usage: tuple[int, int] | None = None
+        self.needs_usage = usage
+        self.done = False  # [DONE] was said
+        self.stream_error: str | None = None
+        self.garbage: str | None = None
+        self.bad_usage: str | None = None
+        self.broken_http: str | None = None
         self._chat = chat
-        self._at = 0
+        self._texts: list[str] | None = [] if texts else None
         self._head = b""
-        self._body: Body | None = None
         self._events = EventStream()
-        self._status: int | None = None
-        self._start_of_body = b""
-        self._pattern = Pattern("content" if chat else "text")
-        self._counted: list[int] = []  # the read of each counted chunk
         self._first_content: int | None = None  # its read
-        self._finish: str | None = None
-        self._usage: tuple[int, int] | None = None
-        self._between = False  # the next byte begins a chunk and an event
-        self._done = False  # [DONE] was said
-        self._stream_error: str | None = None
-        self._garbage: str | None = None
-        self._broken_http: str | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the reply is whole, as far as it was read."""
+        return self.broken_http is not None or (self.body is not None and self.body.done)
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks were counted."""
+        return self.exchange.reads - len(self.counted) + sum(self.counted.values())
+
+    @property
+    def fast(self) -> bool:
+        """Whether reads may be told by the pattern alone."""
+        return self._texts is None and self.pattern.known and self._between
 
     def advance(self) -> bool:
-        """Work off one slice; True when all is read."""
-        reads = self._exchange.reads
-        if self._broken_http is None:
+        """Work off one slice; True when nothing is left to be read."""
+        unread = self.exchange.unread
+        for _ in range(min(SLICE, len(unread))):
+            number, data = unread.popleft()
+            self.counted[number] = 0
+            if self.broken_http is not None:
+                continue
             try:
-                self._read_slice(reads[self._at : self._at + SLICE])
-                self._at += SLICE
-                if self._at < len(reads):
-                    return False
-                self._close()
+                self._read(number, data)
             except HttpError as error:
-                self._broken_http = str(error)
-        return True
+                self.broken_http = str(error)
+        return not unread
 
-    def _read_slice(self, reads: list[bytes]) -> None:
-        fits, counted = self._pattern.fits_read, self._counted
-        for number, data in enumerate(reads, self._at):
-            if self._between and fits(data):
-                counted.append(number)
-            else:
-                self._read_slowly(number, data)
+    @property
+    def _between(self) -> bool:
+        """Whether the next byte begins a chunk, if there are chunks, and an event."""
+        body = self.body
+        return (
+            body is not None and (body.between_chunks or body.open_end)
+        ) and self._events.between_events
 
-    def _read_slowly(self, number: int, data: bytes) -> None:
+    def _read(self, number: int, data: bytes) -> None:
+        if self.fast and (events := self.pattern.events_in(data)):
+            self.counted[number] = events
+            return
         payload = self._payload(data)
-        if len(self._start_of_body) < _HEAD_OF_ERROR:
-            self._start_of_body += payload[:_HEAD_OF_ERROR]
-        if self._status == 200 and payload:
+        if len(self.start_of_body) < HEAD_OF_ERROR:
+            self.start_of_body += payload[:HEAD_OF_ERROR]
+        if self.status == 200 and payload:
             self._take(number, self._events.feed(payload))
-        body = self._body
-        self._between = (
-            self._status == 200
-            and body is not None
-            and body.between_chunks
-            and self._events.between_events
-        )
 
     def _payload(self, data: bytes) -> bytes:
-        if self._body is not None:
-            return self._body.feed(data)
+        if self.body is not None:
+            return self.body.feed(data)
         self._head += data
         if self._head[:5] != b"HTTP/"[: len(self._head)]:
             raise HttpError(f"not HTTP: {self._head[:80]!r}")
@@ -109,25 +152,22 @@ class Reading:
         if split is None:
             return b""
         head, rest = split
-        self._status = head.status
+        self.status = head.status
         self._head = b""
-        if 100 <= self._status < 200:  # an interim reply; the real one follows
+        if 100 <= self.status < 200:  # an interim reply; the real one follows
             return self._payload(rest) if rest else b""
-        self._body = body_of(head, response=True)
-        return self._body.feed(rest)
-
-    def _close(self) -> None:
-        if self._body is not None and self._exchange.cause == "closed":
-            self._body.close()
-        if self._status == 200 and self._exchange.reads:
-            self._take(len(self._exchange.reads) - 1, self._events.close())
+        if (coding := head.fields.get("content-encoding", "identity")) != "identity":
+            raise HttpError(f"the reply is {coding[:40]}, which was not asked for")
+        self.keeps_alive = head.keeps_alive
+        self.body = body_of(head, response=True)
+        return self.body.feed(rest)
 
     def _take(self, number: int, found: list[bytes]) -> None:
         for event in found:
-            if self._pattern.fits(event):
-                self._counted.append(number)
+            if self._texts is None and self.pattern.fits(event):
+                self.counted[number] += 1
             elif event == b"[DONE]":
-                self._done = True
+                self.done = True
             else:
                 self._parse(number, event)
 
@@ -135,38 +175,50 @@ class Reading:
         try:
             self._take_event(number, event, json.loads(event))
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            self._garbage = self._garbage or f"not an event of the API: {error}"
+            self.garbage = self.garbage or f"not an event of the API: {error}"
 
     def _take_event(self, number: int, event: bytes, data: Any) -> None:
         if not isinstance(data, dict):
-            raise _GarbageError(repr(data)[:80])
+            raise ValueError(f"{data!r:.80}")  # noqa: TRY004 - one way out for all nonsense
         if data.get("error") or data.get("object") == "error":
-            self._stream_error = self._stream_error or json.dumps(data)[:_HEAD_OF_ERROR]
+            self.stream_error = self.stream_error or json.dumps(data)[:HEAD_OF_ERROR]
             return
-        usage = data.get("usage")
-        if usage:
-            self._usage = (int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
+        if usage := data.get("usage"):
+            self._take_usage(usage)
         if choices := data.get("choices"):
             choice = choices[0]
             finish = choice.get("finish_reason")
-            self._finish = finish or self._finish
-            counted, text = _chat(choice) if self._chat else (True, choice.get("text"))
-            if counted:
-                self._counted.append(number)
-            if text and self._first_content is None:
+            self.finish = finish or self.finish
+            counted, key, text = _chat(choice) if self._chat else (True, "text", choice["text"])
+            self.counted[number] += counted
+            if text and key in ("text", "content") and self._first_content is None:
                 self._first_content = number
+            if text and self._texts is not None:
+                self._texts.append(text)
             if text and not finish and not usage:
-                self._pattern.learn(event, text)
+                chunked = self.body is not None and not self.body.open_end
+                self.pattern.learn(event, key, text, chunked=chunked)
+
+    def _take_usage(self, usage: Any) -> None:
+        try:
+            found = usage["prompt_tokens"], usage["completion_tokens"]
+        except (KeyError, TypeError):
+            found = None, None
+        if type(found[0]) is int and type(found[1]) is int:
+            self.usage = found
+        else:
+            self.bad_usage = f"usage is {json.dumps(usage)[:200]}"
 
     def record(self, worker: int) -> RequestRecord:
         """What was measured."""
-        exchange = self._exchange
-        failure, error = self._failure()
-        at = [_nanoseconds(stamp) for stamp in exchange.stamps]
-        chunks = [at[number] for number in self._counted]
-        kernel = all(isinstance(exchange.stamps[number], bytes) for number in self._counted)
-        sharing = Counter(self._counted)
+        self._close()
+        exchange = self.exchange
+        failure, error = failure_of(self)
         sent = exchange.sent_ns
+        seconds, rest = exchange.stamps[::2].tolist(), exchange.stamps[1::2].tolist()
+        reads = [(s * _BILLION + n) - sent for s, n in zip(seconds, rest, strict=True)]
+        content = self._first_content
+        chunks = self._chunks(reads)
         return RequestRecord(
             index=exchange.index,
             request_id=exchange.request_id,
@@ -175,64 +227,53 @@ class Reading:
             due_ns=exchange.due_ns,
             sent_ns=sent,
             done_ns=exchange.done_ns,
-            first_chunk_ns=chunks[0] if chunks else None,
-            first_content_ns=None if self._first_content is None else at[self._first_content],
-            last_chunk_ns=chunks[-1] if chunks else None,
-            chunk_ns=tuple([stamp - sent for stamp in chunks]),
-            prompt_tokens=self._usage[0] if self._usage else None,
-            output_tokens=self._usage[1] if self._usage else None,
-            finish_reason=self._finish,
+            first_chunk_ns=sent + chunks[0] if chunks else None,
+            first_content_ns=None if content is None else sent + reads[content],
+            last_chunk_ns=sent + chunks[-1] if chunks else None,
+            chunk_ns=tuple(chunks),
+            prompt_tokens=self.usage[0] if self.usage else None,
+            output_tokens=self.usage[1] if self.usage else None,
+            finish_reason=self.finish,
             failure=failure,
             error=error,
-            http_status=self._status,
-            stamped_by="kernel" if kernel and chunks else "user",
-            reads=len(sharing),
-            coalesced=sum(1 for events in sharing.values() if events > 1),
+            http_status=self.status,
+            stamped_by="kernel" if exchange.by_kernel and chunks else "user",
+            reads=len(reads) - sum(not count for count in self.counted.values()),
+            coalesced=sum(count > 1 for count in self.counted.values()),
             worker=worker,
+            asked_tokens=exchange.asked_tokens,
+            asked_prompt_tokens=exchange.asked_prompt_tokens,
+            tokens_from="usage" if self.usage or self.needs_usage else "tokenizer",
+            text=None if self._texts is None else "".join(self._texts),
         )
 
-    def _failure(self) -> tuple[str | None, str | None]:
-        exchange = self._exchange
-        body = self._start_of_body[:_HEAD_OF_ERROR].decode(errors="replace")
-        if exchange.cause == "refused" or not exchange.reads:
-            return exchange.cause if exchange.cause != "closed" else "reset", exchange.error
-        if self._broken_http is not None:
-            return "bad_reply", self._broken_http
-        if self._status is not None and self._status != 200:
-            return "http_error", body or f"status {self._status}"
-        if self._stream_error is not None:
-            return "stream_error", self._stream_error
-        if self._garbage is not None:
-            return "bad_reply", self._garbage
-        return self._incomplete(body)
+    def _close(self) -> None:
+        if self.body is not None and self.exchange.cause == "closed":
+            self.body.close()
+        # What a cut left of an event is no event.
+        whole = self.status == 200 and self.body is not None and self.body.done
+        if whole and (found := self._events.close()):
+            self._take(max(self.counted), found)
 
-    def _incomplete(self, body: str) -> tuple[str | None, str | None]:
-        exchange = self._exchange
-        whole = self._body is not None and self._body.done
-        if not whole and not (self._done and self._finish and self._usage):
-            cause = exchange.cause or "reset"
-            broke = "the connection closed in the middle of the reply"
-            return ("reset", broke) if cause == "closed" else (cause, exchange.error)
-        if not self._counted and not self._done and body:
-            return "bad_reply", f"not an event stream: {body}"
-        if not self._finish:
-            return "truncated", "the stream ended without a finish reason"
-        if not self._counted:
-            return "truncated", "the stream ended without a token"
-        if not self._usage:
-            return "no_usage", "the reply bears no token counts"
-        return None, None
+    def _chunks(self, reads: list[int]) -> list[int]:
+        """The times of the counted chunks, from those of the reads."""
+        chunks: list[int] = []
+        at = 0
+        for number, count in self.counted.items():
+            chunks += reads[at:number]
+            chunks += [reads[number]] * count
+            at = number + 1
+        return chunks + reads[at:]
 
 
-def _nanoseconds(stamp: Stamp) -> int:
-    return stamps.decode(stamp) if isinstance(stamp, bytes) else stamp
+def _chat(choice: dict[str, Any]) -> tuple[bool, str, Any]:
+    """Whether this chunk counts, and the text in it.
 
-
-def _chat(choice: dict[str, Any]) -> tuple[bool, Any]:
-    """Whether vLLM counts this chunk, and the text in it."""
+    As vLLM's client decides it, but ``reasoning_content`` is reasoning, too.
+    """
     delta = choice.get("delta") or {}
-    content = delta.get("content")
-    text = content or delta.get("reasoning")
+    for key in ("content", "reasoning", "reasoning_content"):
+        if text := delta.get(key):
+            return True, key, text
     other = delta.get("tool_calls") or delta.get("function_call")
-    counted = bool(text or other or (content == "" and "role" not in delta))
-    return counted, text
+    return bool(other or (delta.get("content") == "" and "role" not in delta)), "content", None

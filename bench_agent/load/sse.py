@@ -7,7 +7,7 @@ class EventStream:
     """Collects the data of each event; an event is over at its empty line."""
 
     def __init__(self) -> None:
-        self._pending = b""
+        self._pending: list[bytes] = []
 
     @property
     def between_events(self) -> bool:
@@ -16,16 +16,20 @@ class EventStream:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of the events that *data* completes."""
-        text = self._pending + data
+        if self._pending and b"\n" not in data and b"\r" not in data:
+            self._pending.append(data)  # joined once: a line may have megabytes
+            return []
+        text = b"".join(self._pending) + data
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n")
-        *events, self._pending = text.split(b"\n\n")
+        *events, rest = text.split(b"\n\n")
+        self._pending = [rest] if rest else []
         return [found for found in map(_data, events) if found is not None]
 
     def close(self) -> list[bytes]:
         """The data of an event that was cut before its empty line; servers forget it."""
-        found = _data(self._pending.strip())
-        self._pending = b""
+        found = _data(b"".join(self._pending).strip())
+        self._pending = []
         return [] if found is None else [found]
 
 

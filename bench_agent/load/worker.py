@@ -1,43 +1,48 @@
-"""One worker process: an epoll over its connections, and thinking only when nothing has come."""
+"""One worker process: an epoll over its connections, and thinking only when nothing has come.
+
+A read that is one event like those before costs a comparison; what else has come is kept, and
+read when the sockets are empty. Nothing is late because another thing is being parsed.
+
+The kernel stamps what arrives, so a look at the sockets need not follow at once: while tokens
+come fast, the loop looks about once in `_PAUSE_NS` and does many of them in one go, which costs a
+fraction of waking up for each. The pause is short against the gaps between the tokens of a stream;
+a read that holds two of them would lose the first one's stamp.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
 
 from bench_agent import clock, stamps
-from bench_agent.http1 import HttpError
 from bench_agent.load.arrivals import Arrivals
-from bench_agent.load.connections import SENDING, Connections
+from bench_agent.load.connections import Connections
+from bench_agent.load.lag import Lag
 from bench_agent.load.link import READ, Link
-from bench_agent.load.plan import Endpoint, Load, request_id
+from bench_agent.load.pattern import MOST, plain
+from bench_agent.load.plan import Endpoint, Load, encode_head
 from bench_agent.load.reply import Exchange, Reading
 from bench_agent.load.source import Prepared, RequestSource
+from bench_agent.load.tally import Tally, encode_record
+from bench_agent.load.watch import TOO_MANY, Watch
 from bench_agent.protocol import RequestRecord
 
 _TICK_NS = 200_000_000
-#: Replies that may wait to be read while sockets are busy all the time.
-_BACKLOG = 1024
 _TICK_S = _TICK_NS / 1e9
-
-
-@dataclass
-class Tally:
-    """What one worker has done so far. `streaming`: events of replies that are not over."""
-
-    requested: int = 0
-    completed: int = 0
-    failed: int = 0
-    output_tokens: int = 0
-    streaming: int = 0
-    cpu_s: float = 0.0
-    clock_step_ms: float = 0.0
-    ended_ns: int = 0
+#: Replies that may wait to be read while sockets are busy all the time.
+_BACKLOG = 64
+_PAUSE_NS = 2_000_000
+#: With fewer events than this in a look, there is no rush that a pause could order.
+_RUSH = 8
+#: Texts of tokens that are remembered.
+_VOCABULARY = 65_536
+#: Causes of an end that the last read is the time of.
+_ENDED = (None, "closed")
+_CLOSED = "the server closed the connection"
+_END_OF_CHUNKS = b"\r\n0\r\n\r\n"
 
 
 class Worker:
@@ -49,31 +54,34 @@ class Worker:
         self,
         load: Load,
         endpoints: Sequence[Endpoint],
-        indexes: Sequence[int],
         arrivals: Arrivals,
         *,
         number: int,
+        count: int,
         control: int,
         write: Callable[[bytes], None],
         report: Callable[[Tally], None],
     ) -> None:
         self.tally = Tally()
         self._load = load
-        self._total = len(indexes)
         self._arrivals = arrivals
         self._number = number
         self._control = control
         self._write = write
         self._report = report
-        self._source = RequestSource(load, endpoints, indexes)
-        self._connections = Connections(endpoints)
-        self._readings: deque[tuple[Exchange, Reading]] = deque()
-        self._deadlines: deque[tuple[int, Link, Exchange]] = deque()
-        self._timeout_ns = int(load.timeout_s * 1e9)
+        self._source = RequestSource(load, number, count)
+        self._connections = Connections(endpoints, load)
+        self._busy = [0] * len(endpoints)  # requests in flight
+        self._again: list[tuple[int, int]] = []  # events of links that may hold more
+        self._plain_texts: set[bytes] = set()
+        self._curious: deque[Link] = deque()  # something has come that is to be read
+        self._readings: deque[Reading] = deque()  # of exchanges that are over
+        self._watch = Watch(load.timeout_s, load.stall_timeout_s)
         self._stopping = False
-        self._over = 0  # records written
+        self._lag = Lag()
         self._next_tick_ns = 0
         self._cpu_start = 0.0
+        self._start_ns = 0
         self._clock_gap = 0
 
     def prepare(self, streams: int) -> None:
@@ -85,44 +93,97 @@ class Worker:
     def run(self, start_ns: int) -> None:
         """Put the load on; returns when all is over, or the parent said so."""
         self._cpu_start = time.process_time()
+        self._start_ns = time.monotonic_ns()
         self._clock_gap = clock.gap_ns()
         self._arrivals.begin(start_ns)
         time.sleep(max(0, start_ns - time.time_ns()) / 1e9)
         self._start_due()
-        while self._over < self._total and not self._stopping:
-            events = self._connections.epoll.poll(self._patience_s())
-            self._drain(events)
-            self._connections.bury()
+        poll = self._connections.epoll.poll
+        while not self._stopping:
+            looked_ns = time.monotonic_ns()
+            events = poll(self._patience_s())
+            if self._again:
+                events += self._again
+                self._again = []
+            if events:
+                self._drain(events)
+                self._connections.bury()
             self._start_due()
-            if not events or len(self._readings) > _BACKLOG:
-                self._think()
-            if time.monotonic_ns() >= self._next_tick_ns:
+            if looked_ns >= self._next_tick_ns:
                 self._tick()
+                if self._is_over():
+                    break
+            if len(events) >= _RUSH:
+                self._pause(looked_ns + _PAUSE_NS)
+            elif not events or self._curious or len(self._readings) > _BACKLOG:
+                self._think()
+                if not events and self._is_over():
+                    break
         if self._stopping:
             self._give_up()
         self._connections.close_all()
         self._tick()
 
+    def _is_over(self) -> bool:
+        return (
+            not self._readings and not any(self._busy) and self._arrivals.exhausted(time.time_ns())
+        )
+
+    def _has_work(self) -> bool:
+        return bool(self._curious or self._readings or self._again or self._source.wants_more())
+
     def _patience_s(self) -> float:
-        if self._readings or self._source.wants_more():
+        if self._has_work():
             return 0.0
         due = self._arrivals.next_due_ns()
-        return _TICK_S if due is None else min(max(0, due - time.time_ns()) / 1e9, _TICK_S)
+        if due is None:
+            return _TICK_S
+        left_ns = due - time.time_ns()
+        if left_ns > _PAUSE_NS:  # epoll waits in whole milliseconds, and rather too long
+            return min((left_ns - 1_000_000) / 1e9, _TICK_S)
+        if left_ns > 0:
+            select.select([self._connections.epoll.fileno()], [], [], left_ns / 1e9)
+        return 0.0
+
+    def _pause(self, until_ns: int) -> None:
+        """Until then, let tokens come in; think meanwhile. What is due goes out in time."""
+        due = self._arrivals.next_due_ns()
+        if due is not None:
+            until_ns = min(until_ns, time.monotonic_ns() + due - time.time_ns())
+        while (left_ns := until_ns - time.monotonic_ns()) > 0:
+            if self._has_work():
+                self._think()
+            else:
+                time.sleep(left_ns / 1e9)
 
     def _start_due(self) -> None:
         while (due := self._arrivals.take(time.time_ns())) is not None:
             self._start(self._source.take(), due)
 
     def _start(self, prepared: Prepared, due_ns: int) -> None:
-        link = self._connections.take(prepared.endpoint)
-        name = request_id(self._load.name, prepared.index)
-        exchange = Exchange(prepared.index, name, link.endpoint.url, due_ns)
+        number = self._route(prepared.index)
+        link = self._connections.take(number)
+        exchange = prepared.exchange(link.endpoint.url, due_ns)
         self.tally.requested += 1
-        self._deadlines.append((time.monotonic_ns() + self._timeout_ns, link, exchange))
-        self._send(link, exchange, prepared.data)
+        self._busy[number] += 1
+        head = encode_head(self._load, link.endpoint, prepared.index, len(prepared.body))
+        self._send(link, exchange, head, prepared.body)
 
-    def _send(self, link: Link, exchange: Exchange, data: bytes) -> None:
-        link.assign(exchange, data)
+    def _route(self, index: int) -> int:
+        if self._load.routing == "least_busy":
+            return min(range(len(self._busy)), key=self._busy.__getitem__)
+        return index % len(self._busy)
+
+    def _send(self, link: Link, exchange: Exchange, head: bytes, body: bytes) -> None:
+        self._watch.begin(time.monotonic_ns(), link, exchange)
+        load = self._load
+        reading = Reading(
+            exchange,
+            chat=load.api == "chat",
+            usage=load.usage or not load.keep_texts,
+            texts=load.keep_texts,
+        )
+        link.assign(exchange, reading, head, body)
         if link.refusal is not None:
             self._end(link, "refused", link.refusal)
         elif link.connected:
@@ -132,39 +193,68 @@ class Worker:
         try:
             whole = link.push()
         except OSError as error:
-            self._broken(link, error.strerror)
+            self._broken(link, error.strerror or str(error))
             return
         if not whole:
-            self._connections.epoll.modify(link.fd, SENDING)
+            self._connections.epoll.modify(link.fd, link.sending)
 
-    def _drain(self, events: list[tuple[int, int]]) -> None:
+    def _drain(self, events: list[tuple[int, int]]) -> None:  # noqa: C901 - a call costs too much here
         links = self._connections.links
+        plain_texts = self._plain_texts
+        read, room = READ, stamps.ANCILLARY
+        first = True
         for fd, mask in events:
-            if fd == self._control:
-                self._obey()
-                continue
             link = links.get(fd)
             if link is None:
+                if fd == self._control:
+                    self._obey()
                 continue
-            if mask != select.EPOLLIN and not self._writable(link, mask):
+            if mask != 1 and not self._writable(link, mask):
                 continue
             try:
-                data, ancillary, _flags, _address = link.recvmsg(READ, stamps.ANCILLARY)
+                data, ancillary, _flags, _address = link.recvmsg(read, room)
             except BlockingIOError:
                 continue
             except OSError as error:
-                self._broken(link, error.strerror)
+                self._broken(link, error.strerror or str(error))
                 continue
-            link.reads.append(data)
-            link.stamps.append(ancillary[0][2] if ancillary else time.time_ns())
-            if not link.plain or data.endswith(b"\r\n\r\n") or len(data) < 5:
-                self._look(link, data)
+            if mask != 1 and data:
+                self._again.append((fd, select.EPOLLRDHUP))  # until there is no more, or the end
+            if not ancillary:
+                self._stamp_late(link, data)
+                continue
+            stamp = ancillary[0][2]
+            link.stamp(stamp)
+            if first:  # the one that has waited longest
+                first = False
+                self._lag.add(time.time_ns() - stamps.decode(stamp))
+            length = len(data)
+            if link.least <= length < MOST:
+                size = link.sizes[length]
+                if (
+                    data.startswith(size)
+                    and data.startswith(link.opening, len(size))
+                    and data.endswith(link.closing)
+                ):
+                    text = data[len(size) + link.start : link.cut]
+                    if text in plain_texts or self._is_plain(text):
+                        continue
+            self._keep(link, data)
+
+    def _is_plain(self, text: bytes) -> bool:
+        """Whether *text* is the inside of a JSON string; a vocabulary's worth is remembered."""
+        if not plain(text):
+            return False
+        if len(self._plain_texts) < _VOCABULARY:
+            self._plain_texts.add(text)
+        return True
 
     def _writable(self, link: Link, mask: int) -> bool:
         """Deal with what is no plain arrival; whether there may be data as well."""
         if not link.connected:
-            if not link.finish_connect():
-                self._end(link, "refused", link.refusal)
+            if not self._connections.step(link):
+                if link.refusal is not None:
+                    self._end(link, "refused", link.refusal)
                 return False
             self._push_or_rest(link)
         elif mask & select.EPOLLOUT:
@@ -172,82 +262,101 @@ class Worker:
         return bool(mask & ~select.EPOLLOUT) and self._connections.links.get(link.fd) is link
 
     def _push_or_rest(self, link: Link) -> None:
-        self._connections.epoll.modify(link.fd, select.EPOLLIN)
-        if link.unsent:
+        self._connections.epoll.modify(link.fd, link.receiving)
+        if link.pending:
             self._push(link)
 
-    def _look(self, link: Link, data: bytes) -> None:
-        if link.exchange is None:  # closed while idle, or talking without being asked
-            self._connections.close(link)
-            return
+    def _stamp_late(self, link: Link, data: bytes) -> None:
+        """The kernel gave no stamp: the end of a connection, or our own clock must do."""
         if not data:
-            link.reads.pop()
-            link.stamps.pop()
-            self._broken(link, "the server closed the connection", "closed")
-            return
-        try:
-            over = link.look(data)
-        except HttpError as error:
-            self._end(link, "reset", str(error))
-            return
-        if over:
-            self._end(link, None, None)
-
-    def _broken(self, link: Link, error: str | None, cause: str = "reset") -> None:
-        exchange = link.exchange
-        if exchange is not None and not exchange.reads and link.used > 1:
-            # The server had closed a kept connection: that is no failure of this request.
-            request, link.exchange = link.request, None
-            self._connections.close(link)
-            fresh = self._connections.open(link.number)
-            exchange.sent_ns = 0
-            deadline = time.monotonic_ns() + self._timeout_ns
-            self._deadlines.append((deadline, fresh, exchange))
-            self._send(fresh, exchange, request)
-            return
-        self._end(link, cause, error)
-
-    def _end(self, link: Link, cause: str | None, error: str | None) -> None:
-        exchange = link.exchange
-        link.exchange = None
-        if exchange is None:
-            self._connections.close(link)
-            return
-        now = time.time_ns()
-        stamp = exchange.stamps[-1] if exchange.stamps and cause in (None, "closed") else now
-        exchange.done_ns = stamps.decode(stamp) if isinstance(stamp, bytes) else stamp
-        exchange.sent_ns = exchange.sent_ns or now
-        exchange.cause, exchange.error = cause, error
-        link.reads, link.stamps = [], []
-        if cause is None and link.keeps_alive and not link.unsent:
-            self._connections.release(link)
+            self._broken(link, _CLOSED, "closed")
+        elif link.exchange is not None:
+            link.exchange.stamp(time.time_ns())
+            self._keep(link, data)
         else:
             self._connections.close(link)
-        self._readings.append((exchange, Reading(exchange, chat=self._load.api == "chat")))
-        self._arrivals.freed(exchange.done_ns)
 
-    def _expire(self) -> None:
-        while self._deadlines:
-            deadline, link, exchange = self._deadlines[0]
-            if link.exchange is exchange:
-                if deadline > time.monotonic_ns():
-                    return
-                self._end(link, "timeout", f"no end within {self._load.timeout_s:g} s")
-            self._deadlines.popleft()
+    def _keep(self, link: Link, data: bytes) -> None:
+        """Keep *data* to be read; a reply that is over for certain ends here."""
+        exchange = link.exchange
+        if exchange is None:  # closed while idle, or talking without being asked
+            self._connections.close(link)
+        elif not data:
+            exchange.drop_read()
+            self._broken(link, _CLOSED, "closed")
+        else:
+            exchange.unread.append((exchange.reads - 1, data))
+            if len(data) == READ:
+                self._again.append((link.fd, select.EPOLLIN))
+            if data[-7:] == _END_OF_CHUNKS:
+                self._end(link, None, None)
+            elif not link.waits:
+                link.waits = True
+                self._curious.append(link)
+
+    def _read(self, link: Link) -> None:
+        """Read a slice of what has come on *link*."""
+        link.waits = False
+        reading = link.reading
+        if reading is None:
+            return
+        whole = reading.advance()
+        link.keeps_alive = reading.keeps_alive
+        asked = reading.exchange.asked_tokens
+        if reading.over:
+            self._end(link, "bad_reply" if reading.broken_http else None, reading.broken_http)
+        elif asked is not None and reading.chunks > TOO_MANY * (asked + TOO_MANY):
+            self._end(link, "bad_reply", f"{reading.chunks} chunks for {asked} tokens, and no end")
+        elif whole:
+            link.learn()
+        else:
+            link.waits = True
+            self._curious.append(link)
+
+    def _broken(self, link: Link, error: str | None, cause: str = "reset") -> None:
+        exchange, reading = link.exchange, link.reading
+        if exchange is None or reading is None:
+            self._connections.close(link)
+        elif not exchange.reads and link.used > 1:
+            # The server had closed a kept connection: that is no failure of this request.
+            head, body = link.head, link.body
+            link.rest()
+            self._connections.close(link)
+            exchange.sent_ns = 0
+            self._send(self._connections.open(link.number), exchange, head, body)
+        else:
+            while not reading.advance():
+                pass  # it may have been whole before the connection broke
+            link.keeps_alive = False
+            self._end(link, *((None, None) if reading.over else (cause, error)))
+
+    def _end(self, link: Link, cause: str | None, error: str | None) -> None:
+        exchange, reading = link.exchange, link.reading
+        if exchange is None or reading is None:
+            self._connections.close(link)
+            return
+        link.rest()
+        now = time.time_ns()
+        exchange.done_ns = exchange.last_ns() if exchange.reads and cause in _ENDED else now
+        exchange.sent_ns = exchange.sent_ns or now
+        exchange.cause, exchange.error = cause, error
+        self._busy[link.number] -= 1
+        reusable = cause is None and link.keeps_alive and not link.pending
+        (self._connections.release if reusable else self._connections.close)(link)
+        self._readings.append(reading)
+        self._arrivals.freed(exchange.done_ns)
 
     def _think(self) -> None:
         """One slice of work that can wait."""
-        if self._readings:
-            exchange, reading = self._readings[0]
-            if reading.advance():
-                self._readings.popleft()
-                self._finish(exchange, reading.record(self._number))
+        if self._curious:
+            self._read(self._curious.popleft())
+        elif self._readings:
+            if self._readings[0].advance():
+                self._finish(self._readings.popleft().record(self._number))
         elif self._source.wants_more():
             self._source.make_one()
 
-    def _finish(self, exchange: Exchange, record: RequestRecord) -> None:
-        exchange.reads.clear()
-        self._over += 1
+    def _finish(self, record: RequestRecord) -> None:
         self.tally.completed += record.success
         self.tally.failed += not record.success
         self.tally.output_tokens += (record.output_tokens or 0) if record.success else 0
@@ -268,24 +377,16 @@ class Worker:
 
     def _tick(self) -> None:
         """What need not be done for every token."""
-        self._expire()
-        self._next_tick_ns = time.monotonic_ns() + _TICK_NS
+        now = time.monotonic_ns()
+        links = list(self._connections.links.values())
+        for link, cause, error in [*self._watch.late(now), *self._watch.odd(now, links)]:
+            self._end(link, cause, error)
+        self._next_tick_ns = now + _TICK_NS
         tally = self.tally
-        links = self._connections.links.values()
-        tally.streaming = sum(max(0, len(k.reads) - 1) for k in links if k.exchange)
+        tally.streaming = sum(max(0, e.reads - 1) for link in links if (e := link.exchange))
         tally.cpu_s = time.process_time() - self._cpu_start
+        tally.busiest_cpu = tally.cpu_s / max(1e-9, (now - self._start_ns) / 1e9)
         step = abs(clock.gap_ns() - self._clock_gap) / 1e6
         tally.clock_step_ms = max(tally.clock_step_ms, step)
+        tally.lag = self._lag.buckets
         self._report(tally)
-
-
-def encode_record(record: RequestRecord, secret: str | None) -> bytes:
-    """A line of records.jsonl, without the API key that an error might repeat."""
-    if secret and record.error:
-        record = replace(record, error=record.error.replace(secret, "[REDACTED]"))
-    return json.dumps(record.__dict__, separators=(",", ":")).encode() + b"\n"
-
-
-def encode_report(kind: str, tally: Tally) -> bytes:
-    """A line to the parent."""
-    return json.dumps({"kind": kind, **asdict(tally)}).encode() + b"\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 _TTFT = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0)
 _ITL = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
@@ -23,8 +23,8 @@ class Histogram:
 
     def observe(self, *values: float) -> None:
         """Count *values*."""
-        for value in values:
-            self._counts[bisect_left(self._bounds, value)] += 1
+        for at in map(bisect_left, repeat(self._bounds), values):
+            self._counts[at] += 1
         self._sum += sum(values)
 
     def lines(self, name: str, labels: str) -> Iterable[str]:

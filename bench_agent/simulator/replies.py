@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import cycle, islice
 from typing import Any
 
 from bench_agent.simulator.jobs import Job
@@ -49,71 +51,94 @@ def chunk(payload: bytes) -> bytes:
 class Script:
     """The bytes of one reply: `first` goes out with the first token, `last` with the last.
 
-    A streamed reply is `first`, then `token` n - 2 times, then `last`; with one token only, it
-    is `only`. A reply that is not streamed is `only` as well.
+    A streamed reply is `first`, then n - 2 of `tokens`, from the start again after the end, then
+    `last`; with one token only, it is `only`. A reply that is not streamed is `only` as well.
     """
 
     first: bytes
-    token: bytes
+    tokens: tuple[bytes, ...]
     last: bytes
     only: bytes
 
 
 def script(job: Job, model: str, request_id: str, created: int) -> Script:
     """Everything that will be said to one request."""
-    base = {
-        "id": ("chatcmpl-" if job.chat else "cmpl-") + request_id,
-        "object": "chat.completion.chunk" if job.chat else "text_completion",
-        "created": created,
-        "model": model,
-    }
     usage = {
         "prompt_tokens": job.prompt_tokens,
         "total_tokens": job.prompt_tokens + job.max_tokens,
         "completion_tokens": job.max_tokens,
     }
-    word = " " + _WORDS[job.prompt_tokens % len(_WORDS)]
-    if not job.stream:
-        return Script(b"", b"", b"", _unstreamed(job, base, usage, word, request_id))
-    return _streamed(job, base, usage, word, request_id)
+    make = _streamed if job.stream else _unstreamed
+    return make(job, usage, _Shape.of(job.chat, model, created), request_id)
 
 
-def _streamed(
-    job: Job, base: dict[str, Any], usage: dict[str, int], word: str, request_id: str
-) -> Script:
+@dataclass(frozen=True)
+class _Shape:
+    """What the replies of one second have in common: all that comes after the request's id.
+
+    To dump each event of each request would cost more than all else that is done for one.
+    """
+
+    start: str
+    role: bytes
+    tokens: tuple[bytes, ...]
+    last: bytes
+    tail: dict[str, Any]
+
+    @classmethod
+    @lru_cache(maxsize=4)
+    def of(cls, chat: bool, model: str, created: int) -> _Shape:
+        """That of a model's replies."""
+        kind = "chat.completion.chunk" if chat else "text_completion"
+        tail = {"object": kind, "created": created, "model": model}
+        role = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+        return cls(
+            start="chatcmpl-" if chat else "cmpl-",
+            role=_rest(tail, choices=[role]),
+            tokens=tuple(_rest(tail, choices=[_choice(chat, " " + w, None)]) for w in _WORDS),
+            last=_rest(tail, choices=[_choice(chat, " " + _WORDS[-1], "length")]),
+            tail=tail,
+        )
+
+    def id(self, request_id: str) -> bytes:
+        """How all events of a request begin."""
+        return b'data: {"id":' + dump(self.start + request_id)
+
+
+def _rest(tail: dict[str, Any], **more: Any) -> bytes:
+    return b"," + dump({**tail, **more})[1:] + b"\n\n"
+
+
+def _streamed(job: Job, usage: dict[str, int], shape: _Shape, request_id: str) -> Script:
     head = (
         "HTTP/1.1 200 OK\r\nserver: uvicorn\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
         f"x-request-id: {request_id}\r\ntransfer-encoding: chunked\r\n\r\n"
     ).encode("latin-1")
-    token = _event({**base, "choices": [_choice(job, word, None)]})
-    final = _event({**base, "choices": [_choice(job, word, "length")]})
+    start = shape.id(request_id)
+    tokens = tuple(chunk(start + rest) for rest in shape.tokens)
+    final = chunk(start + shape.last)
     if job.include_usage:
-        final += _event({**base, "choices": [], "usage": usage})
+        final += chunk(start + _rest(shape.tail, choices=[], usage=usage))
     final += chunk(b"data: [DONE]\n\n") + END_OF_BODY
     if job.chat:  # vLLM sends the role when the first token is there
-        role = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
-        head += _event({**base, "choices": [role]})
-    return Script(head + token, token, final, head + final)
+        head += chunk(start + shape.role)
+    return Script(head + tokens[-1], tokens, final, head + final)
 
 
-def _unstreamed(
-    job: Job, base: dict[str, Any], usage: dict[str, int], word: str, request_id: str
-) -> bytes:
-    text = word * job.max_tokens
+def _unstreamed(job: Job, usage: dict[str, int], shape: _Shape, request_id: str) -> Script:
+    text = "".join(" " + word for word in islice(cycle(_WORDS), job.max_tokens))
     choice: dict[str, Any] = {"index": 0, "text": text, "finish_reason": "length"}
+    tail = shape.tail
     if job.chat:
-        base = {**base, "object": "chat.completion"}
+        tail = {**tail, "object": "chat.completion"}
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "finish_reason": "length"}
-    body = dump({**base, "choices": [choice], "usage": usage})
-    return whole(200, body, request_id=request_id)
+    body = dump({"id": shape.start + request_id, **tail, "choices": [choice], "usage": usage})
+    only = whole(200, body, request_id=request_id)
+    return Script(b"", (b"",), b"", only)
 
 
-def _choice(job: Job, word: str, finish: str | None) -> dict[str, Any]:
-    if job.chat:
+def _choice(chat: bool, word: str, finish: str | None) -> dict[str, Any]:
+    if chat:
         return {"index": 0, "delta": {"content": word}, "logprobs": None, "finish_reason": finish}
     return {"index": 0, "text": word, "logprobs": None, "finish_reason": finish}
-
-
-def _event(data: dict[str, Any]) -> bytes:
-    return chunk(b"data: " + dump(data) + b"\n\n")

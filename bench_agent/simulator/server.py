@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import socket
 import time
@@ -22,6 +23,8 @@ from bench_agent.simulator.truth import TruthLog
 BACKLOG = 4096
 _STATS_EVERY_NS = 10_000_000_000
 _IDLE_S = 10.0
+#: Sockets that are served before tokens are looked at again: a request takes its time.
+_HANDFUL = 16
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -66,7 +69,9 @@ class Simulator:
         self._stats_tokens = (0, 0)
 
     def serve(self) -> None:
-        """Run until told to stop."""
+        """Run until told to stop, with as many connections as the system lets this user have."""
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self._say_hello()
         try:
             while self._turn():
@@ -91,8 +96,7 @@ class Simulator:
     def _turn(self) -> bool:
         for link in self._engine.emit_due():
             self._after_stream(link)
-        self._wait()
-        for fd, mask in self._epoll.poll(0):
+        for fd, mask in self._epoll.poll(0, _HANDFUL) if self._wait() else ():
             if fd == self._stop_fd:
                 return False
             if fd == self._listener.fileno():
@@ -102,11 +106,12 @@ class Simulator:
         self._say_stats()
         return True
 
-    def _wait(self) -> None:
-        due = self._engine.next_due_ns()
+    def _wait(self) -> bool:
+        """Until a token is due; whether there may be something on the sockets."""
+        due = self._engine.look_again_ns()
         timeout = _IDLE_S if due is None else max(0.0, (due - time.monotonic_ns()) / 1e9)
-        if timeout:  # epoll waits in whole milliseconds, select in microseconds
-            select.select([self._epoll.fileno()], [], [], timeout)
+        # epoll waits in whole milliseconds, select in microseconds
+        return not timeout or bool(select.select([self._epoll.fileno()], [], [], timeout)[0])
 
     def _accept(self) -> None:
         while True:

@@ -10,8 +10,8 @@ import os
 import signal
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 CLOSE_DELIMITED = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
@@ -69,9 +69,9 @@ EXPECTED = {
     "status-500": "http_error",
     "status-500-empty": "http_error",
     "error-event": "stream_error",
-    "cut": "reset",
+    "cut": "truncated",
     "no-finish": "truncated",
-    "no-tokens": "bad_reply",
+    "no-tokens": "wrong_usage",
     "nothing-but-finish": "truncated",
     "no-usage": "no_usage",
     "garbage": "bad_reply",
@@ -88,41 +88,44 @@ _KEEPS_OPEN = ("good", "good-without-done", "status-500", "status-500-empty", "s
 
 
 @contextmanager
-def misbehaving() -> Iterator[str]:
-    """The server's base URL, without a behaviour."""
+def misbehaving(talk: Callable[[socket.socket], None] | None = None) -> Iterator[str]:
+    """The server's base URL, without a behaviour; *talk* serves one connection."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(64)
     pid = os.fork()
     if pid == 0:
         try:
-            _serve(listener)
+            os.setpgid(0, 0)
+            _serve(listener, talk or _talk)
         finally:
             os._exit(1)
+    with suppress(OSError):  # it was quicker
+        os.setpgid(pid, pid)
     port = listener.getsockname()[1]
     listener.close()
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
-        os.kill(pid, signal.SIGKILL)
+        os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
 
-def _serve(listener: socket.socket) -> None:
+def _serve(listener: socket.socket, talk: Callable[[socket.socket], None]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are reaped by the kernel
     while True:
         sock, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
             try:
-                _talk(sock)
+                talk(sock)
             finally:
                 os._exit(0)
         sock.close()
 
 
 def _talk(sock: socket.socket) -> None:
-    while behaviour := _request(sock):
+    while behaviour := read_request(sock):
         sock.sendall(REPLIES[behaviour])
         if behaviour in ("silent", "stalls"):
             sock.recv(1)  # until the client gives up
@@ -133,7 +136,7 @@ def _talk(sock: socket.socket) -> None:
             return
 
 
-def _request(sock: socket.socket) -> str | None:
+def read_request(sock: socket.socket) -> str | None:
     """Read one request; the first folder of its path."""
     data = b""
     while b"\r\n\r\n" not in data:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from bench_agent import storage
 from bench_agent.closing import close_point, copy_log
 from bench_agent.journal import Journal, planned_end_ns
 from bench_agent.layout import RunDir, Workdir
-from bench_agent.protocol import Limits, Point, RunSpec, RunSummary, Target
+from bench_agent.load.tally import Tally
+from bench_agent.probe import Server
+from bench_agent.protocol import Limits, Point, RunSpec, RunSummary, Search, Target
+from bench_agent.resuming import CannotResume, reopen
 from bench_agent.runner import Runner
 from bench_agent.storage import read_json, read_records
-from bench_agent.wire import decode
+from bench_agent.wire import decode, encode
 from tests.bench_agent.records import PATIENT, run_spec
 
-pytestmark = pytest.mark.usefixtures("own_signals")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_signals")]
 Simulate = Callable[..., str]
 Run = Callable[..., tuple[RunDir, str]]
 
@@ -35,7 +39,8 @@ def go(tmp_path: Path) -> Run:
     def run(spec: RunSpec) -> tuple[RunDir, str]:
         workdir = Workdir(tmp_path)
         folder = workdir.run(spec.run_id)
-        folder.control.mkdir(parents=True)
+        folder.control.mkdir(parents=True, exist_ok=True)
+        storage.write_json(folder.spec, encode(spec))
         return folder, Runner(workdir, folder, spec, Journal(folder, spec)).run()
 
     return run
@@ -81,12 +86,13 @@ def test_a_whole_run(simulate: Simulate, go: Run, tmp_path: Path) -> None:
         "points/01-inf/vllm.json", "recipe.yaml", "server.log", "summary.json", "telemetry.jsonl",
     ][1:] == folder.files()  # fmt: skip
     assert "INFO: started with key [REDACTED]\n" == folder.server_log.read_text()
-    assert {"alive.lock", "events.jsonl", "status.json"} >= {
+    assert {"alive.lock", "done.json", "events.jsonl", "spec.json", "status.json"} >= {
         p.name for p in folder.control.iterdir()
     }
     assert [
-        ("state", "starting"), ("state", "warming"), ("state", "running"), ("point", "00-c2"),
-        ("point_done", "00-c2: 4 of 4 requests completed"), ("point", "01-inf"),
+        ("state", "starting"), ("state", "probing"), ("state", "warming"), ("state", "running"),
+        ("point", "00-c2"), ("point_done", "00-c2: 4 of 4 requests completed"),
+        ("state", "warming"), ("state", "running"), ("point", "01-inf"),
         ("point_done", "01-inf: 3 of 3 requests completed"), ("state", "closing"), ("end", "done"),
     ] == events(folder)  # fmt: skip
     status = read_json(folder.status)
@@ -158,36 +164,125 @@ def test_a_run_after_its_end_measures_nothing(go: Run) -> None:
 
 def test_a_stop_is_obeyed(simulate: Simulate, go: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM in the middle: everything measured is written."""
-    sampled = runner_module.Telemetry.sample
+    shown = runner_module.Runner._show
 
-    def sample(self: Any, point: str) -> None:
+    def show(self: Runner, tally: Tally) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        sampled(self, point)
+        shown(self, tally)
 
-    monkeypatch.setattr(runner_module.Telemetry, "sample", sample)
+    monkeypatch.setattr(runner_module.Runner, "_show", show)
     folder, state = go(run_spec(url=simulate(itl_ms=200.0)))
 
     assert ("incomplete", "Stopped by SIGTERM.") == (state, read_json(folder.status)["message"])
     assert ("end", "incomplete") == events(folder)[-1]
 
 
-def test_a_dead_server_does_not_stall_a_run(go: Run) -> None:
-    """All requests refused: done, and not valid."""
-    folder, state = go(run_spec(num_warmups=1))
-    found = summary(folder)
+def test_a_dead_server_fails_a_run_at_once(go: Run) -> None:
+    """There is nothing to be measured, and the reason is said."""
+    folder, state = go(run_spec())
 
-    assert ("done", False, {"refused": 2}) == (state, found.verdict.valid, found.points[0].failures)
-    assert ("note", "1 of 1 warm-up requests failed.") in events(folder)
+    assert ("failed", ()) == (state, summary(folder).points)
+    assert "Connection refused" in read_json(folder.status)["message"]
 
 
 @pytest.mark.parametrize("behaviour", ["status-500", "error-event", "cut", "no-usage", "silent"])
-def test_failures_are_counted(faulty: str, go: Run, behaviour: str) -> None:
-    """A server that fails each request makes an invalid point, not a stalled run."""
-    spec = run_spec(url=f"{faulty}/{behaviour}", limits=Limits(request_timeout_s=0.3))
+def test_failures_are_counted(simulate: Simulate, faulty: str, go: Run, behaviour: str) -> None:
+    """An instance that fails each request makes an invalid point, not a stalled run."""
+    target = Target((simulate(), f"{faulty}/{behaviour}"), "simulated")
+    spec = run_spec(
+        target=target,
+        points=(Point("00-c2", 4, 2),),
+        num_warmups=4,
+        limits=Limits(request_timeout_s=0.5),
+    )
     folder, state = go(spec)
     found = summary(folder).points[0]
 
-    assert ("done", 0, 2, False) == (state, found.completed, found.failed, found.verdict.valid)
+    assert ("done", 2, 2, False) == (state, found.completed, found.failed, found.verdict.valid)
+    assert ("note", "2 of 4 warm-up requests failed.") in events(folder)
+
+
+def test_a_search_finds_the_highest_load_that_holds(simulate: Simulate, go: Run) -> None:
+    """The simulator runs four at a time: with five, one waits longer than it may."""
+    spec = run_spec(
+        url=simulate(max_num_seqs=4, ttft_ms=300.0),
+        points=(Point("00-c1", 1, 1),),
+        search=Search("max_concurrency", low=2, high=16, share=1.0, num_prompts=16),
+        goodput={"ttft": 450.0},
+        limits=PATIENT,
+    )
+    folder, state = go(spec)
+    found = summary(folder).search
+
+    assert found is not None
+    assert ("done", 4, 5) == (state, found["highest"], found["lowest_failed"])
+    assert [s["point"] for s in found["steps"]] == [
+        p.point.name for p in summary(folder).points[1:]
+    ]
+
+
+def test_a_run_is_taken_up_where_it_ended(simulate: Simulate, go: Run) -> None:
+    """Points that are through are kept as they are, the others are measured again."""
+    points = (Point("00-c2", 4, 2), Point("01-c2", 40, 2))
+    slow = run_spec(url=simulate(itl_ms=100.0), points=points, planned_s=3.0, limits=PATIENT)
+    folder, state = go(slow)
+    kept = folder.records("00-c2").read_bytes()
+    quick = replace(slow, target=Target((simulate(),), "simulated"), planned_s=30.0)
+    reopen(folder, quick)
+    assert not folder.sealed
+    again, end = go(quick)
+    found = summary(again)
+
+    assert ("incomplete", "done") == (state, end)
+    assert [4, 40] == [p.completed for p in found.points]
+    assert kept == folder.records("00-c2").read_bytes()
+    assert folder.sealed
+
+
+@pytest.mark.parametrize("change", [{"num_warmups": 9}, {"points": (Point("00-c2", 9, 2),)}])
+def test_another_plan_is_no_plan_to_go_on_with(
+    simulate: Simulate, go: Run, change: dict[str, Any]
+) -> None:
+    """The points would not be comparable."""
+    spec = run_spec(url=simulate(itl_ms=500.0), planned_s=0.5)
+    folder, _ = go(spec)
+
+    with pytest.raises(CannotResume, match="another plan"):
+        reopen(folder, replace(spec, **change))
+    assert folder.sealed
+
+
+def test_a_run_that_is_done_is_not_taken_up(simulate: Simulate, go: Run) -> None:
+    """There is nothing left to measure, and its seal stays."""
+    spec = run_spec(url=simulate())
+    folder, _ = go(spec)
+
+    with pytest.raises(CannotResume, match="is done"):
+        reopen(folder, spec)
+    assert folder.sealed
+
+
+def test_a_load_by_duration_counts_what_it_sent(simulate: Simulate, go: Run) -> None:
+    """Nobody knows beforehand how many requests there will be."""
+    points = (Point("00-c2", None, 2, duration_s=0.6),)
+    folder, state = go(run_spec(url=simulate(), points=points, limits=PATIENT))
+    found = summary(folder).points[0]
+
+    assert ("done", found.requested) == (state, read_json(folder.status)["requested"])
+    assert found.requested == found.completed > 5
+
+
+def test_a_server_without_usage_is_counted_by_its_tokenizer(
+    simulate: Simulate, go: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The figures are its own all the same, and the records say where they come from."""
+    found = replace(Server(), usage=False)
+    monkeypatch.setattr(runner_module, "probe", lambda *_: found)
+    folder, state = go(run_spec(url=simulate(), limits=PATIENT))
+    records = list(read_records(folder.records("00-c2")))
+
+    assert ("done", [3, 3]) == (state, [r.output_tokens for r in records])
+    assert {"tokenizer"} == {r.tokens_from for r in records}
 
 
 def test_a_full_disk_fails_the_run_and_is_said(
@@ -223,16 +318,14 @@ def test_a_point_is_closed_without_what_does_not_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its summary is small; vllm.json may be left out of a failed run, and only there."""
-    written = storage.write_json
 
-    def write_json(path: Path, value: object) -> None:
-        if path.name == "vllm.json":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        written(path, value)
+    def pieces(*_args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     spec, run = run_spec(), RunDir(tmp_path)
     run.point("00-c2").mkdir(parents=True)
-    monkeypatch.setattr(storage, "write_json", write_json)
+    run.records("00-c2").touch()
+    monkeypatch.setattr("bench_agent.closing.pieces", pieces)
     close_point(run, spec, spec.points[0], None, None, lenient=True)
 
     assert (run.point("00-c2") / "summary.json").exists()
@@ -267,7 +360,6 @@ def test_a_bug_fails_the_run_and_shows_in_its_log(
     assert "ZeroDivisionError: odd" in capfd.readouterr().err
 
 
-@pytest.mark.integration
 def test_a_calibrated_run_publishes_the_client_s_error(simulate: Simulate, go: Run) -> None:
     """In its summary and its events."""
     folder, state = go(run_spec(url=simulate(), calibrate=True, limits=PATIENT))
@@ -293,32 +385,6 @@ def test_a_calibration_that_fails_makes_points_invalid(
 
     assert ("done", False) == (state, summary(folder).verdict.valid)
     assert ("note", "It did not work.") in events(folder)
-
-
-@pytest.mark.parametrize(
-    ("points", "workers", "expected"),
-    [((Point("a", 64),), None, 1), ((Point("a", 64),), 3, 3)],
-)
-def test_one_worker_is_enough_for_most(
-    tmp_path: Path, points: tuple[Point, ...], workers: int | None, expected: int
-) -> None:
-    """Unless the spec says otherwise."""
-    spec = run_spec(points=points, workers=workers)
-    folder = RunDir(tmp_path)
-
-    assert expected == Runner(Workdir(tmp_path), folder, spec, Journal(folder, spec))._workers()
-
-
-def test_large_loads_get_more_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One for each 512 streams, but no more than cores."""
-    spec = run_spec(points=(Point("a", 4000),))
-    runner = Runner(Workdir(tmp_path), RunDir(tmp_path), spec, Journal(RunDir(tmp_path), spec))
-    found = []
-    for cores in (2, 64):
-        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
-        found.append(runner._workers())
-
-    assert [2, 8] == found
 
 
 def test_a_log_that_is_not_there_is_not_copied(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,21 @@ def test_a_file_that_does_not_fit_leaves_no_trace(
         storage.write(tmp_path / "a", b"abc")
 
     assert [] == list(tmp_path.iterdir())
+
+
+def test_what_is_large_is_written_in_pieces(tmp_path: Path) -> None:
+    """Whole or not there, as all the rest; also when making a piece fails."""
+    path = tmp_path / "a"
+
+    def broken() -> Iterator[bytes]:
+        yield b"x"
+        raise OSError(28, "No space left on device")
+
+    storage.write_pieces(path, (piece for piece in (b"ab", b"", b"c")))
+    with pytest.raises(OSError, match="No space"):
+        storage.write_pieces(path, broken())
+
+    assert (b"abc", ["a"]) == (path.read_bytes(), [p.name for p in tmp_path.iterdir()])
 
 
 def test_what_cannot_be_read_is_nothing(tmp_path: Path) -> None:
@@ -99,3 +115,15 @@ def test_records_come_back_as_they_were(tmp_path: Path) -> None:
 
     assert [record(0), record(1)] == list(storage.read_records(path))
     assert [] == list(storage.read_records(tmp_path / "missing"))
+
+
+def test_a_record_is_found_again_where_it_lies(tmp_path: Path) -> None:
+    """With the reply in it, where replies were kept; lines that are no objects are passed over."""
+    path = tmp_path / "records.jsonl"
+    lines = [json.dumps(record(i, text=text).__dict__) for i, text in enumerate(("ä", None))]
+    path.write_text("".join(f"{line}\n" for line in (lines[0], "7", lines[1])))
+    found = list(storage.locate_records(path))
+
+    assert [0, 1] == [each.index for _, each in found]
+    with path.open("rb") as file:
+        assert ["", "ä"] == [storage.text_at(file, at) for at, _ in reversed(found)]

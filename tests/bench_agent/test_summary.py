@@ -1,45 +1,26 @@
-"""Tests of summaries, verdicts and the vLLM result."""
+"""Tests of summaries."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import pytest
-
-from bench_agent.protocol import Limits, Point, PointSummary, RequestRecord, Target
+from bench_agent.observed import Observed
+from bench_agent.protocol import Point, PointSummary, RampUp, RequestRecord
 from bench_agent.summary import Measured, measured_from, run_summary, summarise
-from bench_agent.vllm_result import vllm_result
+from bench_agent.traffic import Traffic
 from tests.bench_agent.records import MS, failed, record, run_spec
 
 GOOD = [record(0), record(1)]
-CHATTY = record(0, output_tokens=2, chunk_ns=(1, 2, 3, 4))
-SHORT = record(0, output_tokens=2)
-LONG_PROMPT = record(0, prompt_tokens=9)
-CALIBRATION = {"ttft_error_ms": {"mean": 0.5, "p99": 1.0, "max": 2.0}}
-#: Keys of `vllm bench serve --save-result --save-detailed` (0.33), in file order.
-VLLM_KEYS = (
-    "date endpoint_type backend label model_id tokenizer_id num_prompts request_rate burstiness "
-    "max_concurrency duration completed failed total_input_tokens total_output_tokens "
-    "request_throughput request_goodput output_throughput total_token_throughput input_lens "
-    "output_lens ttfts itls latencies start_times queue_times generated_texts errors "
-    "max_output_tokens_per_s max_concurrent_requests rtfx mean_ttft_ms median_ttft_ms std_ttft_ms "
-    "p99_ttft_ms mean_tpot_ms median_tpot_ms std_tpot_ms p99_tpot_ms mean_itl_ms median_itl_ms "
-    "std_itl_ms p99_itl_ms mean_e2el_ms median_e2el_ms std_e2el_ms p99_e2el_ms"
-)
 
 
 def summed(
-    records: list[RequestRecord],
-    *,
-    clock_step_ms: float = 0.0,
-    calibration: dict[str, Any] | None = None,
-    **changes: Any,
+    records: list[RequestRecord], *, observed: Observed | None = None, **changes: Any
 ) -> PointSummary:
     """The summary of these records over one second."""
     spec = run_spec(**changes)
-    measured = Measured(0, 1000 * MS, workers=1, cpu_s=0.1, clock_step_ms=clock_step_ms)
-    return summarise(spec, spec.points[0], records, measured, calibration)
+    measured = Measured(0, 1000 * MS, workers=1, cpu_s=0.1, clock_step_ms=0.0)
+    traffic = Traffic.of(records)
+    return summarise(spec, spec.points[0], traffic, measured, calibration=None, observed=observed)
 
 
 def test_a_point_in_figures() -> None:
@@ -53,22 +34,25 @@ def test_a_point_in_figures() -> None:
         found.failed,
         found.failures,
     )
-    assert (16, 6, 2.0, 6.0, 22.0, 2) == (
+    assert (16, 6, 2.0, 6.0, 22.0, 2, 6.0) == (
         found.total_input_tokens,
         found.total_output_tokens,
         found.request_throughput,
         found.output_throughput,
         found.total_token_throughput,
         found.peak_concurrency,
+        found.peak_output_throughput,
     )
-    means = [getattr(found, name).mean for name in ("ttft_ms", "tpot_ms", "itl_ms", "e2el_ms")]
-    assert [50.0, 10.0, 10.0, 70.0] == means
-    assert (True, ()) == (found.verdict.valid, found.verdict.reasons)
+    names = ("ttft", "tpot", "itl", "e2el", "ttft_content", "queue")
+    means = [getattr(found, f"{name}_ms").mean for name in names]
+    assert [50.0, 10.0, 10.0, 70.0, 50.0, 1.0] == means
+    assert (True, (), None) == (found.verdict.valid, found.verdict.reasons, found.steady)
 
 
 def test_failed_requests_are_in_no_distribution() -> None:
     """A request that broke after its first token was not a fast one."""
-    found = summed([record(0), failed(1)])
+    found = summed([record(0), failed(1, chunk_ns=(MS,), first_chunk_ns=2 * MS)])
+    names = ("ttft", "tpot", "e2el", "ttft_content", "e2el_from_due", "queue")
 
     assert (1, 1, {"reset": 1}, 3) == (
         found.completed,
@@ -76,22 +60,131 @@ def test_failed_requests_are_in_no_distribution() -> None:
         found.failures,
         found.total_output_tokens,
     )
-    assert found.ttft_ms is not None
-    assert 1 == found.ttft_ms.count
+    assert [1] * 6 == [getattr(found, f"{name}_ms").count for name in names]
+    assert found.itl_ms is not None
+    assert 2 == found.itl_ms.count
 
 
 def test_without_successes_there_are_no_distributions() -> None:
     """None instead of zeros, and no rate out of nothing."""
-    found = summed([failed(0), failed(1)])
+    found = summed([failed(0), failed(1)], goodput={"ttft": 1.0}, percentiles=(99.9,))
 
-    assert (None, None, 0.0) == (found.ttft_ms, found.itl_ms, found.output_throughput)
+    assert (None, None, 0.0, 0.0) == (
+        found.ttft_ms,
+        found.itl_ms,
+        found.output_throughput,
+        found.peak_output_throughput,
+    )
+    assert (0.0, 0.0, ()) == (
+        found.request_goodput,
+        found.good_share,
+        found.unsupported_percentiles,
+    )
+
+
+def test_the_wait_in_the_client_counts_from_the_due_time() -> None:
+    """And is no part of what vLLM calls the latency."""
+    found = summed([record(0, due_ns=-29 * MS)])
+
+    assert found.e2el_ms is not None
+    assert found.e2el_from_due_ms is not None
+    assert found.queue_ms is not None
+    assert (70.0, 100.0, 30.0) == (
+        found.e2el_ms.mean,
+        found.e2el_from_due_ms.mean,
+        found.queue_ms.mean,
+    )
+
+
+def test_goodput_is_over_time_and_its_share_over_all_that_was_sent() -> None:
+    """One of three is slow, one of three failed."""
+    records = [record(0), record(1, first_chunk_ns=61 * MS), failed(2)]
+    found = summed(records, goodput={"ttft": 55.0})
+
+    assert (1.0, 1 / 3) == (found.request_goodput, found.good_share)
+    assert (None, None) == (summed(records).request_goodput, summed(records).good_share)
+
+
+def test_percentiles_that_were_asked_for_stand_beside_the_usual_ones() -> None:
+    """Those that two requests cannot tell are named."""
+    found = summed(GOOD, percentiles=(99.9, 75))
+
+    assert found.itl_ms is not None
+    assert ["p50", "p75", "p90", "p95", "p99", "p99.9"] == list(found.itl_ms.percentiles)
+    assert ("p75", "p90", "p95", "p99", "p99.9") == found.unsupported_percentiles
+
+
+def test_the_client_says_what_it_knows_of_itself() -> None:
+    """Telemetry's word on its CPU where the load has none."""
+    spec = run_spec()
+    lag = {"p50": 0.1, "p99": 2.0, "max": 9.0}
+    measured = Measured(0, MS, workers=2, busiest_cpu=0.5, lag_ms=lag)
+    seen = Observed(client={"cpu_mean": 0.2, "busiest_cpu_max": 0.7})
+    found, told = (
+        summarise(
+            spec, spec.points[0], Traffic.of(GOOD), known, calibration=None, observed=seen
+        ).client
+        for known in (measured, Measured(0, MS))
+    )
+
+    assert (0.5, lag, 2, ["kernel"], 0.0) == (
+        found["busiest_cpu"],
+        found["lag_ms"],
+        found["workers"],
+        found["stamped_by"],
+        found["coalesced_share"],
+    )
+    assert (0.7, None) == (told["busiest_cpu"], told["lag_ms"])
+    assert 1.0 == found["send_delay_ms"]["mean"]
+
+
+def test_energy_is_shared_out_where_it_is_known() -> None:
+    """To 6 tokens and 2 requests; not at all where the samples do not bear it."""
+    known = Observed(gpu={"energy_j": 30.0, "energy_valid": True, "count": 1})
+    unknown = Observed(gpu={"energy_j": 9.0, "energy_valid": False, "energy_reason": "gap"})
+    found, nothing = summed(GOOD, observed=known), summed(GOOD, observed=unknown)
+
+    assert found.gpu is not None
+    assert nothing.gpu is not None
+    assert (5.0, 15.0, 1) == (
+        found.gpu["joules_per_output_token"],
+        found.gpu["joules_per_request"],
+        found.gpu["count"],
+    )
+    assert (None, None, "gap") == (
+        nothing.gpu["joules_per_output_token"],
+        nothing.gpu["joules_per_request"],
+        nothing.gpu["energy_reason"],
+    )
+    assert (True, True) == (found.verdict.valid, nothing.verdict.valid)
+    assert (None, None) == (summed(GOOD).gpu, summed(GOOD).server)
+
+
+def waves(count: int) -> list[RequestRecord]:
+    """Two streams of requests of 71 ms, one after the other."""
+    return [record(i, start_ms=71 * (i // 2)) for i in range(count)]
+
+
+def test_steady_figures_stand_beside_the_whole() -> None:
+    """Between the first send and the last; not where the rate is meant to change."""
+    point = Point("p", 60, max_concurrency=2)
+    ramp = Point("p", 60, ramp_up=RampUp("linear", 1.0, 2.0))
+    found = summed(waves(60), points=(point,))
+
+    assert found.steady is not None
+    # To the end of the last round but one; the last one drains.
+    assert (MS, 29 * 71 * MS) == (found.steady["from_ns"], found.steady["to_ns"])
+    assert 58 == found.steady["requests"] == found.steady["e2el_ms"]["count"]
+    assert summed(waves(60), points=(ramp,)).steady is None
 
 
 def test_what_is_left_of_a_dead_point() -> None:
     """Its records tell when it began and ended; the rest is unknown."""
     spec = run_spec()
-    found = summarise(spec, spec.points[0], GOOD, measured_from(GOOD), None)
-    nothing = summarise(spec, spec.points[0], [], measured_from([]), None)
+    found, nothing = (
+        summarise(spec, spec.points[0], traffic, measured_from(traffic), calibration=None)
+        for traffic in (Traffic.of(GOOD), Traffic.of([]))
+    )
 
     assert (0, 71 * MS, 1, None) == (
         found.started_ns,
@@ -99,133 +192,23 @@ def test_what_is_left_of_a_dead_point() -> None:
         found.client["workers"],
         found.client["cpu_s"],
     )
-    assert (0, 0.0) == (nothing.requested, nothing.request_throughput)
+    assert (0, 0.0, None) == (nothing.requested, nothing.request_throughput, nothing.good_share)
 
 
-@pytest.mark.parametrize(
-    ("reason", "records", "changes"),
-    [
-        ("No request was completed", [failed(0), failed(1)], {}),
-        ("1 of 2 requests failed (reset 1)", [record(0), failed(1)], {}),
-        ("cut short: 1 of 2", [record(0)], {}),
-        ("P99 of the send delay is 20.0 ms", [record(0, due_ns=-19 * MS)] * 2, {}),
-        ("50.0% of reads held", [record(0, reads=2, coalesced=1)] * 2, {}),
-        ("clock of the host was set by 6.0 ms", GOOD, {"clock_step_ms": 6.0}),
-        ("8 chunks came, but the server counts only 4", [CHATTY] * 2, {}),
-        ("6 output tokens were asked for, but the server counts 4", [SHORT] * 2, {}),
-        ("16 prompt tokens were sent, but the server counts 18", [LONG_PROMPT] * 2, {}),
-        ("own error is unknown", GOOD, {"calibrate": True}),
-        (
-            "own TTFT error on this host is 0.50 ms",
-            GOOD,
-            {
-                "calibrate": True,
-                "calibration": CALIBRATION,
-                "limits": Limits(max_client_error_ms=0.4),
-            },
-        ),
-    ],
-)  # fmt: skip
-def test_each_reason_makes_a_point_invalid(
-    reason: str, records: list[RequestRecord], changes: dict[str, Any]
-) -> None:
-    """And it is said in words, with figures."""
-    verdict = summed(records, **changes).verdict
-
-    assert not verdict.valid
-    assert [True] == [reason in said for said in verdict.reasons if reason in said]
-
-
-def test_what_is_within_the_limits_is_valid() -> None:
-    """A limit may be given, and is not a reason by itself."""
-    kind = Limits(max_failed_share=0.5, max_client_error_ms=0.5)
-    some_failed = summed([record(0), failed(1)], limits=kind)
-    calibrated = summed(GOOD, calibrate=True, calibration=CALIBRATION, limits=kind)
-    ended_early = summed([record(0, output_tokens=2)] * 2, ignore_eos=False)
-    chat = Target(base_urls=("http://h:1",), model="m", api="chat")
-    templated = summed([record(0, prompt_tokens=20)] * 2, target=chat)
-
-    assert [True] * 4 == [
-        s.verdict.valid for s in (some_failed, calibrated, ended_early, templated)
-    ]
-
-
-def test_a_run_is_as_good_as_its_points() -> None:
-    """Its verdict names the point; a run that is not done is not valid."""
+def test_the_summary_of_a_run_has_what_the_probe_and_the_search_found() -> None:
+    """None where there was neither."""
     spec = run_spec()
-    good, bad = summed(GOOD), summed([record(0), failed(1)])
-    verdicts = [
-        run_summary(spec, state, started_ns=0, ended_ns=1, points=points, calibration=None).verdict
-        for state, points in (
-            ("done", [good]),
-            ("done", [good, bad]),
-            ("incomplete", [good]),
-            ("done", []),
-        )
-    ]
-
-    assert [True, False, False, False] == [v.valid for v in verdicts]
-    assert verdicts[1].reasons[0].startswith("00-c2: 1 of 2 requests failed")
-    assert ("The run is incomplete.",) == verdicts[2].reasons
-    assert ("No point was measured.",) == verdicts[3].reasons
-
-
-def test_the_keys_are_vllm_s_in_vllm_s_order() -> None:
-    """And ours under one key, last."""
-    spec = run_spec()
-
-    assert [*VLLM_KEYS.split(), "llm_dyno"] == list(vllm_result(spec, summed(GOOD), GOOD))
-
-
-def test_the_values_have_vllm_s_types_and_units() -> None:
-    """Seconds in lists, milliseconds in distributions, one entry a request in every list."""
-    spec = run_spec()
-    found = vllm_result(spec, summed(GOOD), GOOD)
-
-    assert ("vllm", "inf", 1.0, 2, None, None) == tuple(
-        found[k]
-        for k in (
-            "backend", "request_rate", "burstiness", "max_concurrency", "label", "request_goodput",
-        )
-    )  # fmt: skip
-    assert (
-        [0.05, 0.05],
-        [[0.01, 0.01]] * 2,
-        [0.07, 0.07],
-        [0.001, 0.001],
-        [3, 3],
-        [8, 8],
-    ) == tuple(
-        found[k] for k in ("ttfts", "itls", "latencies", "queue_times", "output_lens", "input_lens")
+    whole = run_summary(
+        spec,
+        "done",
+        started_ns=0,
+        ended_ns=1,
+        points=[summed(GOOD)],
+        calibration=None,
+        server={"usage": True},
+        search={"highest": 4},
     )
-    assert (50.0, 50.0, 0.0, 50.0) == tuple(
-        found[f"{k}_ttft_ms"] for k in ("mean", "median", "std", "p99")
-    )
-    assert ["", ""] == found["errors"] == found["generated_texts"]
+    plain = run_summary(spec, "done", started_ns=0, ended_ns=1, points=[], calibration=None)
 
-
-def test_failed_requests_keep_their_places() -> None:
-    """As vLLM has it: zeros and an error where the request stood."""
-    spec = run_spec()
-    records = [failed(1), record(0)]
-    found = vllm_result(spec, summed(records), records)
-
-    assert ([3, 0], [0.05, 0.0], ["", "gone"], [8, 8], 1) == tuple(
-        found[k] for k in ("output_lens", "ttfts", "errors", "input_lens", "failed")
-    )
-
-
-def test_without_successes_vllm_says_zero() -> None:
-    """A reader of vLLM's files expects numbers; ours say that the point is invalid."""
-    spec = replace(run_spec(), points=(Point("p", 1, request_rate=2.0),))
-    chat = replace(spec, target=Target(("http://h:1",), "m", api="chat"))
-    records = [failed(0)]
-    summary = summarise(chat, chat.points[0], records, Measured(0, 0), None)
-    found = vllm_result(chat, summary, records)
-
-    assert (0.0, 2.0, "openai-chat", False) == (
-        found["mean_ttft_ms"],
-        found["request_rate"],
-        found["backend"],
-        found["llm_dyno"]["valid"],
-    )
+    assert ({"usage": True}, {"highest": 4}) == (whole.server, whole.search)
+    assert (None, None) == (plain.server, plain.search)

@@ -31,6 +31,7 @@ from bench_agent.protocol import (
     Workload,
 )
 from bench_agent.wire import encode
+from tests.data.observations import GPU, SERVER, steady
 
 HERE = Path(__file__).parent / "results"
 STACK = "local"
@@ -73,6 +74,8 @@ def write_whole(results: Path, *, run_id: str = WHOLE, recipe: str = RECIPE) -> 
         points[-1].ended_ns,
         tuple(points),
         {"ttft_error_ms": {"mean": 0.184, "p99": 0.412}, "itl_error_ms": {"mean": -0.021}},
+        server={"usage": True, "tokenize": False, "version": "0.33.0"}
+        | {"notes": ["There is no /tokenize: prompts of text cannot be cut to exact lengths."]},
     )
     _json(run / "summary.json", encode(summary))
     _json(run / "manifest.json", encode(_manifest(spec, summary)))
@@ -113,12 +116,14 @@ def write_sums(run: Path) -> None:
 _POINTS = (
     (Point("00-c4", 24, max_concurrency=4), 0, (52.0, 10.0), ()),
     (
-        Point("01-c32", 40, max_concurrency=32),
+        Point("01-c32", None, max_concurrency=32, duration_s=1.2),
         3_100_000_000,
         (118.0, 14.0),
         ("send delay P99 14.2 ms is over the limit of 10 ms", "3 of 40 requests failed (limit 0)"),
     ),
 )
+#: Requests of the point that is ended by its time.
+_SENT = 40
 _BROKEN = {
     7: ("timeout", "no reply within 600 s"),
     19: ("http_error", '503: {"error": "queue is full"}'),
@@ -148,7 +153,7 @@ def _records(
     dice = random.Random(point.name)
     free = [started + i * 900_000 for i in range(point.max_concurrency or 1)]
     records = []
-    for index in range(point.num_prompts):
+    for index in range(point.num_prompts or _SENT):
         free.sort()
         record = _record(index, free[0], dice, ttft, itl)
         if broken and index in _BROKEN:
@@ -221,7 +226,7 @@ def _summary(
         started_ns=started,
         ended_ns=ended,
         duration_s=took,
-        requested=point.num_prompts,
+        requested=len(records),
         completed=len(good),
         failed=len(records) - len(good),
         failures=dict(sorted(Counter(r.failure for r in records if r.failure).items())),
@@ -235,9 +240,28 @@ def _summary(
         tpot_ms=_stats([(e - t) / 23 for e, t in zip(e2el, ttft, strict=True)]),
         itl_ms=_stats(gaps),
         e2el_ms=_stats(e2el),
-        client={"send_delay_ms": None, "coalesced_share": 0.0048, "stamped_by": "kernel"}
-        | {"cpu_s": 0.31, "workers": 1, "clock_step_ms": 0.0},
+        client={"send_delay_ms": None, "coalesced_share": 0.0048, "stamped_by": ["kernel"]}
+        | {"cpu_s": 0.31, "workers": 1, "clock_step_ms": 0.0, "busiest_cpu": 0.21}
+        | {"lag_ms": {"p50": 0.06, "p99": 0.71, "max": 2.4}},
+        request_goodput=round(sum(t <= _GOOD_TTFT_MS for t in ttft) / took, 6),
+        good_share=round(sum(t <= _GOOD_TTFT_MS for t in ttft) / len(records), 6),
+        peak_output_throughput=round(tokens / took * 1.12, 6),
+        ttft_content_ms=_stats(ttft),
+        e2el_from_due_ms=_stats([e + _waited(r) for e, r in zip(e2el, good, strict=True)]),
+        queue_ms=_stats([_waited(r) for r in good]),
+        steady=steady(started, ended, tokens / took, _stats(ttft)),
+        server=SERVER | {"generation_tokens": tokens, "prompt_tokens": prompts},
+        gpu=GPU | {"energy_j": round(3300 * took, 3), "joules_per_output_token": 0.9},
+        unsupported_percentiles=("p99",),
     )
+
+
+#: The objective that the golden run's goodput is counted with.
+_GOOD_TTFT_MS = 100.0
+
+
+def _waited(record: RequestRecord) -> float:
+    return (record.sent_ns - record.due_ns) / 1e6
 
 
 def _stats(values: list[float]) -> Stats:
@@ -287,6 +311,7 @@ def _spec(run_id: str, recipe: str, points: tuple[Point, ...]) -> RunSpec:
         points,
         planned_s=60.0,
         num_warmups=4,
+        goodput={"ttft": _GOOD_TTFT_MS},
         recipe_yaml=RECIPE_YAML,
     )
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.main_job.conftest import Done, Stack, sets
+from tests.provisioning.sshd import Server, serve
 
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFm4SIo9wczs/H5Ug50JJxd3HwFehSN4AKZ44w21v8U+"
 pytestmark = pytest.mark.integration
@@ -32,6 +35,8 @@ def _runs_on_host(stack: Stack) -> list[Path]:
         (sets("load.pionts=1"), 2, "load.pionts"),
         (sets("load.points.0.num_prompts=0"), 2, "load.points[0].num_prompts: must be"),
         (sets("load.points.0.num_prompts=many"), 2, "load.points[0].num_prompts: must be"),
+        (sets("load.points.0.max_concurrency=[]"), 2, "max_concurrency: must not be an empty"),
+        (sets("load.workload.name=rndom"), 2, "there is no workload 'rndom'"),
         (sets("engine.name=vllmm"), 2, "no engine 'vllmm'"),
         (sets("launcher=dockr"), 2, "no launcher 'dockr'"),
         (sets("planned_s=999999"), 3, "left for runs"),
@@ -94,6 +99,24 @@ def test_a_result_folder_that_cannot_be_written_is_told(shared: Stack) -> None:
 
     assert (2, []) == (done.code, _runs_on_host(shared))
     assert "cannot be written" in _plain(done)
+
+
+def test_a_load_of_nothing_but_failures_is_no_success(stack: Stack) -> None:
+    """Every request is refused for its length: told by exit code, and the result is home."""
+    done = stack.fab("bench", *sets("engine.args.max_model_len=20", "load.num_warmups=0"))
+
+    (run,) = stack.results.glob("*Z-*")
+    assert (7, True) == (done.code, (run / "SHA256SUMS").exists()), done.said
+    assert f"Results: {run}" in done.out
+    assert "Error (load):" in _plain(done)
+
+
+def test_a_file_of_the_workload_that_is_missing_is_told(shared: Stack) -> None:
+    """Where it was looked for is said; nothing is started."""
+    done = shared.fab("bench", *sets("load.workload.options.path=nope.txt"))
+
+    assert (2, []) == (done.code, _runs_on_host(shared)), done.said
+    assert "load.workload.options.path: there is no file nope.txt (looked in " in _plain(done)
 
 
 def test_a_second_bench_is_told_who_and_since_when(stack: Stack) -> None:
@@ -162,13 +185,60 @@ def test_a_bad_configuration_key_makes_nothing(
     assert [] == list((down.folder / "home").rglob("host.json"))
 
 
-def test_python_on_the_host_that_is_too_old_is_told(
-    shared: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Both versions are named, and what to install."""
-    from provisioning.errors import HostError
-    from provisioning.facts.python import Python, usable
+#: Runs what it is asked with a version of old: the fact's own command sees a Python 3.8.
+_OLD = """\
+#!/bin/sh
+exec {python} -I -S -c 'import sys
+sys.version_info, sys.executable = (3, 8, 18), "/usr/bin/python3"
+exec(sys.argv[1])' "$4"
+"""
 
-    check: Callable[..., Python] = usable
-    with pytest.raises(HostError, match=r"is 3\.8\.18, needed is 3\.10 or newer"):
-        check((Python("/usr/bin/python3", (3, 8, 18)),), shared.name)
+
+@pytest.fixture
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A host on whose PATH all is as usual, but the only Python is too old."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    usual = {p.name: p for folder in ("/usr/bin", "/bin") for p in Path(folder).iterdir()}
+    for name, program in usual.items():
+        if not name.startswith("python"):
+            (tools / name).symlink_to(program)
+    (tools / "python3").write_text(_OLD.format(python=sys.executable))
+    (tools / "python3").chmod(0o755)
+    with ExitStack() as stack:
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", str(tools))
+            server = stack.enter_context(serve(tmp_path / "host"))
+        yield server
+
+
+def test_python_on_the_host_that_is_too_old_is_told(old: Server, down: Stack) -> None:
+    """Both versions are named, and nothing of ours is on the host."""
+    _describe(down, old)
+    down.up()
+
+    done = down.fab("bench")
+
+    assert 5 == done.code, done.said
+    told = r"/usr/bin/python3 .*is 3\.8\.18, needed is 3\.10 or newer"
+    assert re.search(told, _plain(done)), done.said
+    assert [] == list(old.workdir.iterdir())
+
+
+def _describe(stack: Stack, server: Server) -> None:
+    """The stack is a host that somebody has: this one."""
+    host = server.output()
+    key = stack.folder / "key"
+    key.touch(0o600)
+    key.write_text(server.private_key)
+    values = {
+        "cloud": "existing",
+        "address": host.address,
+        "port": str(host.port),
+        "user": host.user,
+        "workdir": host.workdir,
+        "ssh_private_key_file": str(key),
+    }
+    for name, value in values.items():
+        stack.pulumi("config", "set", name, value)
+    stack.pulumi("config", "set", "--path", "host_keys[0]", host.host_keys[0])

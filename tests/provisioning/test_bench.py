@@ -21,6 +21,8 @@ from provisioning.recipe_schema import Recipe
 from provisioning.remote import LocalRemote, SshRemote
 from provisioning.rundir import RunDir
 from provisioning.site import Site
+from reporting import listing, page
+from reporting.run import load
 from tests.provisioning.sshd import Server, serve
 
 pytestmark = pytest.mark.integration
@@ -90,6 +92,60 @@ def test_a_run_on_a_ready_host_costs_few_exchanges(site: Site, tmp_path: Path) -
 
     assert run.whole
     assert site.remote.exchanges - before <= EXCHANGES
+
+
+def test_a_workloads_file_is_brought_once(site: Site, server: Server, tmp_path: Path) -> None:
+    """It lies on the host by its hash, the load is made of it, and the manifest knows it."""
+    (tmp_path / "p.txt").write_text("one two three\nfour five six\n")
+    prompts = ("load.workload.name=prompts", f"load.workload.options.path={tmp_path / 'p.txt'}")
+    told, again = Told(), Told()
+
+    run = bench.bench(site, _recipe(*prompts), tmp_path / "results", told)
+    bench.bench(site, _recipe(*prompts), tmp_path / "results", again)
+
+    require_fit(run)
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    data, (there,) = manifest["context"]["data"], (server.workdir / "files").iterdir()
+    assert f"{data['sha256'][:12]}-p.txt" == there.name
+    assert str(there) == manifest["spec"]["workload"]["options"]["path"]
+    shipped = [[n for n in t.notes if n.startswith("Shipped p.txt")] for t in (told, again)]
+    assert [1, 0] == [len(notes) for notes in shipped]
+
+
+def test_a_ladder_by_time_with_repeats_and_a_search_comes_home(site: Site, tmp_path: Path) -> None:
+    """Every point of the recipe has its folder, and the search its answer."""
+    ladder = "{max_concurrency: [1, 2], duration_s: 0.5, repeats: 2}"
+    search = "{over: max_concurrency, low: 1, high: 4, num_prompts: 8}"
+    plan = recipe.load(
+        "rehearsal",
+        [
+            "load.workload.output_len=8",
+            f"load.points=[{ladder}]",
+            f"load.search={search}",
+            "load.goodput.e2el=5000",
+        ],
+    )
+
+    run = bench.bench(site, plan, tmp_path, Told())
+
+    summary = require_fit(run)
+    names = [point.point.name for point in summary.points]
+    assert [p.name for p in plan.points()] == names[:4]
+    assert all(0 < p.completed == p.requested for p in summary.points)
+    assert summary.search is not None
+    assert 4 == summary.search["highest"]
+    assert names[4:] == [step["point"] for step in summary.search["steps"]]
+    assert sorted(names) == sorted(p.name for p in (run.path / "points").iterdir())
+    assert "4 is the highest" in dict(page.about(load(run.path)))["Search"]
+    assert listing.row(run.path).verdict
+
+
+def test_a_file_that_is_missing_opens_no_run(site: Site, tmp_path: Path) -> None:
+    """It is looked for before anything begins."""
+    with pytest.raises(UsageError, match=r"there is no file nope\.txt"):
+        bench.bench(site, _recipe("load.workload.options.path=nope.txt"), tmp_path, Told())
+
+    assert [] == list(rundir.runs(tmp_path, "local"))
 
 
 def test_phases_are_told_and_kept(site: Site, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench_agent.protocol import RequestRecord
+from bench_agent.protocol import FAILURES, RequestRecord
 from bench_agent.wire import encode
 from reporting import page, report
 from reporting.errors import ReportError
@@ -204,7 +205,35 @@ def test_bare_figures_are_left_out(whole: Path) -> None:
 
     labels = [label for label, _ in page.about(replace(run, manifest=bare, home=None))]
 
-    assert ["Stack", "Recipe", "Began", "Took"] == labels
+    assert ["Stack", "Recipe", "Began", "Took", "Server"] == labels
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"highest": 8.0}, "max concurrency 8 is the highest with 99 % of requests good"),
+        ({"highest": None}, "max concurrency: none held with 99 % of requests good"),
+    ],
+)
+def test_what_a_search_found_is_told(whole: Path, found: dict[str, Any], words: str) -> None:
+    """Beside the other facts of the run."""
+    run = load(whole)
+    assert run.summary is not None
+    search = {"over": "max_concurrency", "share": 0.99, "steps": []} | found
+    searched = replace(run, summary=replace(run.summary, search=search))
+
+    assert {"Search": words}.items() <= dict(page.about(searched)).items()
+    assert "Search" not in dict(page.about(run))
+
+
+def test_what_the_server_lacks_is_told(whole: Path) -> None:
+    """In the probe's own sentences."""
+    assert "There is no /tokenize: prompts" in dict(page.about(load(whole)))["Server"]
+
+
+def test_every_failure_is_explained() -> None:
+    """Each class of the protocol has its meaning."""
+    assert sorted(FAILURES) == sorted(page.MEANING)
 
 
 def plant(whole: Path) -> None:

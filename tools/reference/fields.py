@@ -8,7 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-_BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}"}
+_BOUNDS = {
+    "minimum": "≥ {}",
+    "exclusiveMinimum": "> {}",
+    "maximum": "≤ {}",
+    "exclusiveMaximum": "< {}",
+}
 _KINDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true, false"}
 
 Schema = Mapping[str, Any]
@@ -78,7 +83,7 @@ def _kind(shape: Schema, root: Schema) -> str:
 def _bounds(shape: Schema) -> str:
     if "minimum" in shape and "maximum" in shape:
         return f"{shape['minimum']} to {shape['maximum']}"
-    return " ".join(text.format(shape[key]) for key, text in _BOUNDS.items() if key in shape)
+    return ", ".join(text.format(shape[key]) for key, text in _BOUNDS.items() if key in shape)
 
 
 def _default(field: Schema, shape: Schema) -> str:

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +15,12 @@ from typing import Any
 
 from bench_agent.protocol import Event, Frame, HostStatus, RunSpec
 from bench_agent.wire import decode, encode
-
-CHECKOUT = Path(__file__).resolve().parents[3]
+from provisioning import agent as archive
 
 
 def build(path: Path) -> Path:
-    """Zip the package with a ``__main__.py``."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for source in sorted((CHECKOUT / "bench_agent").rglob("*.py")):
-            archive.write(source, source.relative_to(CHECKOUT))
-        archive.writestr("__main__.py", "from bench_agent.cli import main\nmain()\n")
+    """The archive as it is shipped."""
+    path.write_bytes(archive.build().data)
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,78 +20,88 @@ def event(text: str, **more: object) -> bytes:
     ).encode()
 
 
-def learned() -> Pattern:
+def chunk(text: str, off: int = 0) -> bytes:
+    """The event as a chunk, whose size may be *off*."""
+    payload = b"data: " + event(text) + b"\n\n"
+    return b"%x\r\n%b\r\n" % (len(payload) + off, payload)
+
+
+def learned(*, chunked: bool = True) -> Pattern:
     """A pattern that has seen one event."""
-    pattern = Pattern("text")
-    pattern.learn(event(" gear"), " gear")
+    pattern = Pattern()
+    pattern.learn(event(" gear"), "text", " gear", chunked=chunked)
+    assert pattern.known
     return pattern
 
 
 @given(st.text())
 def test_what_fits_is_the_same_event_with_another_text(text: str) -> None:
-    """Whatever fits would have parsed to the same, but for a text that is not empty."""
-    other = event(text)
-
-    if learned().fits(other):
-        assert json.loads(other)["choices"] == [{"text": text, "finish_reason": None}]
-        assert text
+    """Whatever fits would have parsed to the same, but for its text."""
+    if learned().fits(event(text)):
+        assert json.loads(event(text))["choices"] == [{"text": text, "finish_reason": None}]
 
 
-def test_a_plain_text_fits() -> None:
-    """Nearly all events do."""
-    assert learned().fits(event(" other wörds"))
+@pytest.mark.parametrize("text", [" other", " wörds", "\n\n", 'say "no"', "", "\\"])
+def test_texts_fit(text: str) -> None:
+    """Escapes and all."""
+    assert (True, True) == (learned().fits(event(text)), learned().fits_read(chunk(text)))
 
 
 @given(st.text(), st.integers(-3, 3))
 def test_a_read_that_fits_is_one_whole_chunk(text: str, off: int) -> None:
     """The size is right, nothing comes before or after, and the event fits."""
-    payload = b"data: " + event(text) + b"\n\n"
-    read = b"%x\r\n%b\r\n" % (len(payload) + off, payload)
-
-    if learned().fits_read(read):
-        assert 0 == off
-        assert learned().fits(event(text))
+    if learned().fits_read(chunk(text, off)):
+        assert (0, True) == (off, learned().fits(event(text)))
     else:
         assert off or not learned().fits(event(text))
 
 
-def test_reads_that_are_more_or_less_than_a_chunk_do_not_fit() -> None:
-    """Two chunks, two events in one, half a chunk, or none."""
-    payload = b"data: " + event(" a") + b"\n\n"
-    chunk = b"%x\r\n%b\r\n" % (len(payload), payload)
-    both = b"%x\r\n%b\r\n" % (2 * len(payload), payload * 2)
-    others = [chunk * 2, both, chunk[:-1], chunk[1:], chunk[4:], b"", b"\r\n", b"0\r\n\r\n"]
+@pytest.mark.parametrize(
+    "read",
+    [
+        chunk(" a") * 2,
+        chunk(" a")[:-1],
+        chunk(" a")[1:],
+        b"",
+        b"0\r\n\r\n",
+        chunk(" a").replace(b"null", b'"stop"'),
+        b"data: " + event(" a") + b"\n\n",
+    ],
+)
+def test_reads_that_are_more_or_less_than_a_chunk_do_not_fit(read: bytes) -> None:
+    """Two chunks, half a chunk, none, another event, or no chunk."""
+    assert not learned().fits_read(read)
 
-    assert learned().fits_read(chunk)
-    assert [] == [other for other in others if learned().fits_read(other)]
-    assert not Pattern("text").fits_read(chunk)
+
+def test_without_chunks_a_read_is_an_event() -> None:
+    """For replies that end with their connection."""
+    pattern = learned(chunked=False)
+
+    assert pattern.fits_read(b"data: " + event(" b") + b"\n\n")
+    assert not pattern.fits_read(chunk(" b"))
 
 
-def test_nothing_fits_before_something_was_learned() -> None:
-    """The first event is parsed."""
-    assert not Pattern("text").fits(event(" gear"))
+def test_an_event_with_the_key_twice_teaches_nothing() -> None:
+    """Nobody could tell which of them is the text."""
+    pattern = Pattern()
+    pattern.learn(event(" a", more={"text": " a"}), "text", " a", chunked=True)
+
+    assert (False, False) == (pattern.known, pattern.fits(event(" b", more={"text": " b"})))
 
 
-def test_other_things_do_not_fit() -> None:
-    """Finish reasons, usage, errors, empty and escaped texts are parsed."""
-    others = [
-        event(""),
-        event('"'),
-        event("\\"),
-        event("\n"),
-        event(" a", usage={"prompt_tokens": 1}),
-        event(" a").replace(b"null", b'"length"'),
-        b'{"error":"x"}',
-        b"[DONE]",
+@pytest.mark.parametrize("chunked", [True, False])
+def test_events_that_came_together_are_counted(chunked: bool) -> None:
+    """The kernel joins what a busy client does not fetch at once."""
+    one = chunk(" a") if chunked else b"data: " + event(" a") + b"\n\n"
+    pattern = learned(chunked=chunked)
+
+    assert [1, 2, 5] == [pattern.events_in(one * count) for count in (1, 2, 5)]
+    assert [0, 0, 0, 0] == [
+        pattern.events_in(each) for each in (b"", one + one[:-1], one + b"0\r\n\r\n", b"x" + one)
     ]
 
-    assert [] == [other for other in others if learned().fits(other)]
 
-
-def test_an_ambiguous_event_is_not_learned() -> None:
-    """Where the key stands twice, it is not known which text was parsed."""
-    pattern = Pattern("text")
-    twice = b'{"text":" a","choices":[{"text":" a"}]}'
-    pattern.learn(twice, " a")
-
-    assert not pattern.fits(twice)
+@given(st.binary(max_size=40), st.booleans())
+def test_garbage_is_no_event(data: bytes, chunked: bool) -> None:
+    """Whatever it is, it does not stop the count."""
+    assert 0 == learned(chunked=chunked).events_in(data)

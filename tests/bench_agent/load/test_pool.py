@@ -7,35 +7,18 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bench_agent import workloads
 from bench_agent.load import pool
-from bench_agent.load.plan import Load, LoadError
+from bench_agent.load.plan import LoadError
 from bench_agent.load.pool import describe, drive
-from bench_agent.load.worker import Tally
-from bench_agent.protocol import Workload
+from bench_agent.load.tally import Tally
 from bench_agent.storage import read_records
+from tests.bench_agent.load.loads import load
 
+pytestmark = pytest.mark.integration
 Simulate = Callable[..., str]
-
-
-def load(url: str, **changes: Any) -> Load:
-    """A load of six requests, two at once."""
-    values: dict[str, Any] = {
-        "name": "x",
-        "base_urls": (url,),
-        "model": "simulated",
-        "api": "completions",
-        "prompt": workloads.prompts(Workload(input_len=8), "completions", "p"),
-        "output_len": 3,
-        "num_prompts": 6,
-        "max_concurrency": 2,
-        "timeout_s": 5.0,
-    }
-    return Load(**{**values, **changes})
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -85,12 +68,6 @@ def test_a_load_can_be_stopped_before_it_starts(
     outcome = drive(load(simulate()), records_path, lambda _: False)
 
     assert (True, 0, False) == (outcome.stopped, outcome.tally.requested, records_path.exists())
-
-
-def test_a_request_rate_is_refused() -> None:
-    """It is not there yet, and says so."""
-    with pytest.raises(LoadError, match="not supported yet"):
-        drive(load("http://127.0.0.1:1", request_rate=1.0), None, lambda _: True)
 
 
 def test_a_full_disk_is_said(simulate: Simulate) -> None:
@@ -152,3 +129,27 @@ def test_errors_are_told_in_one_line() -> None:
     assert "No such file or directory: /x." == describe(missing)
     assert "ValueError: odd" == describe(ValueError("odd"))
     assert "plain" == describe(LoadError("plain"))
+
+
+def test_due_times_do_not_depend_on_the_number_of_workers(
+    simulate: Simulate, tmp_path: Path
+) -> None:
+    """Request i of an open loop is due at the same time after the start."""
+    url = simulate()
+    seen = []
+    for workers in (1, 3):
+        path = tmp_path / f"{workers}.jsonl"
+        made = load(url, request_rate=100.0, max_concurrency=None, num_prompts=30, workers=workers)
+        outcome = drive(made, path, lambda _: True)
+        seen.append({r.index: r.due_ns - outcome.started_ns for r in read_records(path)})
+
+    assert 30 == len(seen[0])
+    assert seen[0] == seen[1]
+
+
+def test_an_outcome_says_how_late_the_client_was(simulate: Simulate) -> None:
+    """Of all workers together."""
+    outcome = drive(load(simulate(), workers=2), None, lambda _: True)
+
+    assert outcome.lag_ms is not None
+    assert outcome.tally.busiest_cpu > 0

@@ -3,32 +3,62 @@
 from __future__ import annotations
 
 import json
-import struct
+import time
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_agent.load.reply import SLICE, Exchange, Reading, Stamp
+from bench_agent.load.reply import SLICE, Exchange, Reading
 from bench_agent.protocol import RequestRecord
 from tests.bench_agent.misbehaving import DONE, END, HEAD, REPLIES, USAGE, event, token
 
 
-def read(
-    *reads: bytes,
-    chat: bool = False,
-    cause: str | None = None,
-    stamps: list[Stamp] | None = None,
-) -> RequestRecord:
-    """The record of a reply that came in these reads, stamped 1, 2, 3 … microseconds."""
-    stamps = stamps or [struct.pack("qq", 0, 1000 * (n + 1)) for n in range(len(reads))]
-    exchange = Exchange(0, "r", "u", 0, 0, 9000, list(reads), stamps, cause)
-    reading = Reading(exchange, chat=chat)
+def exchange_of(*reads: bytes, by_kernel: bool = True, **changes: Any) -> Exchange:
+    """An exchange whose reads came after 1, 2, 3 … microseconds, none of them understood."""
+    exchange = Exchange(0, "r", "u", 0, 0, 9000, by_kernel=by_kernel, **changes)
+    for number, data in enumerate(reads):
+        exchange.stamps.extend((0, 1000 * (number + 1)))
+        exchange.unread.append((number, data))
+    return exchange
+
+
+def read(*reads: bytes, chat: bool = False, texts: bool = False, **changes: Any) -> RequestRecord:
+    """The record of a reply that came in these reads."""
+    reading = Reading(exchange_of(*reads, **changes), chat=chat, texts=texts)
     for _ in range(len(reads) + 1):
         if reading.advance():
             return reading.record(3)
     raise AssertionError("the reading never ends")
+
+
+def told_fast(*reads: bytes, chat: bool = False) -> RequestRecord:
+    """The same, where reads that the pattern tells are not even kept: as the worker does it."""
+    exchange = exchange_of()
+    reading = Reading(exchange, chat=chat)
+    for number, data in enumerate(reads):
+        exchange.stamps.extend((0, 1000 * (number + 1)))
+        if reading.fast and reading.pattern.fits_read(data):
+            continue
+        exchange.unread.append((number, data))
+        while not reading.advance():
+            pass
+    return reading.record(3)
+
+
+def usage(tokens: object, prompt: object = 8) -> bytes:
+    """The event with the counts."""
+    counts = {"prompt_tokens": prompt, "completion_tokens": tokens}
+    return event({"choices": [], "usage": counts})
+
+
+def worded(text: str) -> bytes:
+    """One token of a completion; *text* as JSON writes it."""
+    return event(
+        b'{"choices": [{"index": 0, "text": "%b", "finish_reason": null}]}' % text.encode()
+    )
 
 
 def delta(finish: str | None = None, **values: object) -> bytes:
@@ -68,11 +98,29 @@ def test_counts_do_not_depend_on_reads(cuts: list[int]) -> None:
     assert list(found.chunk_ns) == sorted(found.chunk_ns)
 
 
+@given(st.lists(st.integers(0, 2000), max_size=12))
+def test_what_is_told_by_the_pattern_is_what_would_have_been_read(cuts: list[int]) -> None:
+    """Wherever the stream is cut, and whichever reads were never parsed."""
+    texts = (" a", " b", "\\n", ' \\"c', " dd", "", " e", " ff", " g")
+    raw = HEAD + b"".join(map(worded, texts)) + token("length") + USAGE + DONE + END
+    places = sorted({0, len(raw), *(c % len(raw) for c in cuts)})
+    reads = [raw[a:b] for a, b in pairwise(places)]
+
+    assert read(*reads) == told_fast(*reads)
+
+
+def test_reads_that_the_pattern_tells_need_no_parsing() -> None:
+    """One chunk a read, and every one is counted at its time."""
+    reads = [HEAD + worded(" a"), *map(worded, [" b", " c", " d", " e"]), token("length")]
+    found = told_fast(*reads, worded(" f"), USAGE + DONE + END)
+
+    assert (1000, 2000, 3000, 4000, 5000, 6000, 7000) == found.chunk_ns
+
+
 def test_a_long_reply_is_read_in_slices() -> None:
     """Sockets are looked at in between."""
     reads = [HEAD, *[token()] * SLICE, token("length"), USAGE + DONE + END]
-    stamps: list[Stamp] = list(range(1, len(reads) + 1))
-    reading = Reading(Exchange(0, "r", "u", 0, 0, 9, reads, stamps), chat=False)
+    reading = Reading(exchange_of(*reads), chat=False)
     steps = [reading.advance(), reading.advance()]
 
     assert ([False, True], SLICE + 1) == (steps, len(reading.record(0).chunk_ns))
@@ -87,10 +135,9 @@ def test_reads_with_several_chunks_are_counted() -> None:
 
 def test_stamps_of_our_own_clock_are_told_apart() -> None:
     """One of them is enough for the record to say so."""
-    stamps: list[Stamp] = [struct.pack("qq", 0, 5), 7, 8]
-    found = read(HEAD + token(), token("length"), USAGE + DONE + END, stamps=stamps)
+    found = read(HEAD + token(), token("length"), USAGE + DONE + END, by_kernel=False)
 
-    assert ("user", (5, 7)) == (found.stamped_by, found.chunk_ns)
+    assert "user" == found.stamped_by
 
 
 def test_a_first_chunk_without_text_is_a_chunk() -> None:
@@ -109,8 +156,7 @@ def test_chat_counts_what_vllm_counts() -> None:
         delta(reasoning="b"),
         delta(tool_calls=[{"index": 0}]),
         delta(content=""),
-        delta(reasoning_content="unknown to vLLM"),
-        delta("stop") + USAGE + DONE + END,
+        delta("stop") + usage(4) + DONE + END,
         chat=True,
     )
 
@@ -118,6 +164,20 @@ def test_chat_counts_what_vllm_counts() -> None:
         found.success,
         found.chunk_ns,
         found.finish_reason,
+    )
+
+
+def test_reasoning_by_its_other_name_counts_too() -> None:
+    """VLLM's own client knows it no more; tokens they are all the same."""
+    found = read(
+        HEAD + delta(reasoning_content="hm"), delta("stop", content="a"), usage(2) + DONE + END,
+        chat=True,
+    )  # fmt: skip
+
+    assert ((1000, 2000), 1000, 2000) == (
+        found.chunk_ns,
+        found.first_chunk_ns,
+        found.first_content_ns,
     )
 
 
@@ -168,7 +228,6 @@ def test_nothing_at_all_is_a_reset() -> None:
     [
         {"choices": [1]},
         {"choices": "x"},
-        {"choices": [{"text": "a"}], "usage": {"prompt_tokens": 1}},
         {"choices": {"a": 1}},
         "text",
     ],
@@ -176,3 +235,49 @@ def test_nothing_at_all_is_a_reset() -> None:
 def test_events_of_another_shape_are_bad_replies(broken: object) -> None:
     """JSON, but not this API's."""
     assert "bad_reply" == read(HEAD + event(broken) + DONE + END).failure
+
+
+@pytest.mark.parametrize(
+    "counts", [(1, 0), (0, 8), (-2, 8), ("2", 8), (None, 8), (9, 8), (True, 8)]
+)
+def test_counts_that_cannot_be_are_wrong_usage(counts: tuple[object, object]) -> None:
+    """Too few for the chunks, none, negative, no numbers, or more than was asked for."""
+    tokens = token() * 5 + token("length")
+    found = read(HEAD + tokens + usage(*counts) + DONE + END, asked_tokens=6)
+
+    assert "wrong_usage" == found.failure
+
+
+def test_texts_are_kept_where_they_are_asked_for() -> None:
+    """As the server sent them, escapes undone."""
+    reads = [HEAD + worded(" a"), worded("\\n"), worded(' \\"b'), token("length")]
+    found = read(*reads, usage(4) + DONE + END, texts=True)
+
+    assert ' a\n "b a' == found.text
+
+
+def test_without_usage_in_streams_a_reply_is_a_success() -> None:
+    """Where the server is known to send none, and its tokenizer counts instead."""
+    reading = Reading(exchange_of(HEAD + token("length") + DONE + END), chat=False, usage=False)
+    assert reading.advance()
+    found = reading.record(0)
+
+    assert (True, None, "tokenizer") == (found.success, found.output_tokens, found.tokens_from)
+
+
+def test_a_compressed_reply_is_a_bad_one() -> None:
+    """It was not asked for, and its events have no times."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\n"
+
+    assert "bad_reply" == read(head + b"\x1f\x8b\x08\x00").failure
+
+
+def test_a_line_of_megabytes_is_joined_once() -> None:
+    """Garbage may come in any length; it must not hold up the client."""
+    pieces = [b"x" * 16_000] * 700
+    size = b"%x\r\n" % (16_000 * 700 + 6)
+    started = time.process_time()
+    found = read(HEAD, size + b"data: ", *pieces, b"\r\n", DONE + END)
+
+    assert "bad_reply" == found.failure
+    assert time.process_time() - started < 2.0

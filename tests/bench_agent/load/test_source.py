@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from bench_agent.load import source
-from bench_agent.load.plan import endpoint
 from bench_agent.load.source import RequestSource
-from tests.bench_agent.load.test_plan import load
-
-ENDPOINTS = [endpoint(f"http://h:{port}", "completions") for port in (1, 2)]
+from tests.bench_agent.load.loads import load
 
 
-def test_endpoints_are_used_in_turn() -> None:
-    """Request i goes to endpoint i modulo their number, whichever worker sends it."""
-    made = RequestSource(load(num_prompts=6), ENDPOINTS, range(1, 6, 2))
-    taken = [made.take() for _ in range(3)]
+def test_a_worker_makes_every_so_manieth_request() -> None:
+    """Its own number first, and as many steps on as there are workers."""
+    made = RequestSource(load(num_prompts=6), 1, 2)
+    made.prepare(3)
 
-    assert [(1, 1), (3, 1), (5, 1)] == [(t.index, t.endpoint) for t in taken]
+    assert [1, 3, 5] == [made.take().index for _ in range(3)]
+
+
+def test_a_prepared_request_says_what_it_is_about() -> None:
+    """Tokens that were asked for and sent, beside the body that asks."""
+    taken = RequestSource(load(input_len=7, output_len=9), 0, 1).take()
+    body = json.loads(taken.body)
+
+    assert (9, 7, 9, 7) == (
+        taken.asked_tokens,
+        taken.asked_prompt_tokens,
+        body["max_tokens"],
+        len(body["prompt"]),
+    )
 
 
 def test_no_more_lies_ready_than_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the first wave needs is made in any case; the rest as room comes."""
     monkeypatch.setattr(source, "AHEAD", 1)
-    made = RequestSource(load(num_prompts=5), ENDPOINTS, range(5))
+    made = RequestSource(load(num_prompts=5), 0, 1)
     made.prepare(2)
     full = made.wants_more()
     made.take()
@@ -35,7 +47,14 @@ def test_no_more_lies_ready_than_there_is_room(monkeypatch: pytest.MonkeyPatch) 
 
 def test_everything_is_made_when_there_is_room() -> None:
     """Then nothing is left to do while the clock runs."""
-    made = RequestSource(load(num_prompts=3), ENDPOINTS, range(3))
+    made = RequestSource(load(num_prompts=3), 0, 1)
     made.prepare(1)
 
     assert not made.wants_more()
+
+
+def test_without_a_number_there_is_always_more() -> None:
+    """A load by duration ends by the clock."""
+    made = RequestSource(load(num_prompts=None, duration_s=1.0), 0, 1)
+
+    assert (True, 0, 1) == (made.wants_more(), made.take().index, made.take().index)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from bench_agent import workloads
-from bench_agent.load.arrivals import ClosedLoop
-from bench_agent.load.plan import Load, endpoint
-from bench_agent.load.worker import Tally, Worker, encode_record
-from bench_agent.protocol import Workload
-from tests.bench_agent.misbehaving import EXPECTED
+from bench_agent.load import arrivals
+from bench_agent.load.lag import percentiles
+from bench_agent.load.plan import endpoint
+from bench_agent.load.tally import Tally, encode_record
+from bench_agent.load.worker import Worker
+from tests.bench_agent.load.loads import load
+from tests.bench_agent.misbehaving import EXPECTED, HEAD, misbehaving, token
 from tests.bench_agent.records import failed
 
+pytestmark = pytest.mark.integration
 Simulate = Callable[..., str]
 
 
@@ -29,31 +33,19 @@ def work(
     **changes: Any,
 ) -> tuple[list[dict[str, Any]], Tally]:
     """Put a load on from this process; the records and the tally."""
-    values: dict[str, Any] = {
-        "name": "x",
-        "base_urls": (url,),
-        "model": "simulated",
-        "api": "completions",
-        "output_len": 2,
-        "num_prompts": 4,
-        "max_concurrency": 2,
-        "timeout_s": 0.4,
-    }
-    values |= changes
-    shape = Workload(input_len=8, output_len=values["output_len"])
-    load = Load(prompt=workloads.prompts(shape, values["api"], "p"), **values)
+    made = load(url, **{"num_prompts": 4, "timeout_s": 0.4, **changes})
     lines: list[bytes] = []
     worker = Worker(
-        load,
-        [endpoint(each, load.api) for each in load.base_urls],
-        range(load.num_prompts),
-        ClosedLoop(load.num_prompts, load.streams),
+        made,
+        [endpoint(each, made.api) for each in made.base_urls],
+        arrivals.of(made, 0, 1),
         number=0,
+        count=1,
         control=control,
         write=lines.append,
         report=report,
     )
-    worker.prepare(load.streams)
+    worker.prepare(arrivals.streams(made, 0, 1))
     worker.run(time.time_ns())
     return [json.loads(line) for line in lines], worker.tally
 
@@ -172,3 +164,80 @@ def test_a_key_in_an_error_is_not_recorded() -> None:
     line = encode_record(failed(error="bad key sesame"), "sesame")
 
     assert "bad key [REDACTED]" == json.loads(line)["error"]
+
+
+def test_the_least_busy_endpoint_is_next(simulate: Simulate, pipe: tuple[int, int]) -> None:
+    """A slow instance gets fewer requests than a quick one."""
+    slow, quick = simulate(ttft_ms=300.0), simulate()
+    records, _ = work(
+        slow,
+        pipe[0],
+        base_urls=(slow, quick),
+        routing="least_busy",
+        num_prompts=12,
+        timeout_s=5.0,
+    )
+    sent = [r["endpoint"] for r in records]
+
+    assert sent.count(quick) > 2 * sent.count(slow) > 0
+
+
+def test_silence_inside_a_stream_is_a_stall(faulty: str, pipe: tuple[int, int]) -> None:
+    """Told apart from a request that takes its time to begin."""
+    records, _ = work(f"{faulty}/stalls", pipe[0], stall_timeout_s=0.3, timeout_s=20.0)
+    queued, _ = work(f"{faulty}/silent", pipe[0], stall_timeout_s=0.1, timeout_s=0.8)
+
+    assert {"stalled"} == {r["failure"] for r in records}
+    assert {"timeout"} == {r["failure"] for r in queued}
+
+
+def test_a_load_by_duration_ends_by_the_clock(simulate: Simulate, pipe: tuple[int, int]) -> None:
+    """No request is due later, and those in flight end well."""
+    records, tally = work(simulate(), pipe[0], num_prompts=None, duration_s=0.5, timeout_s=5.0)
+    first = min(r["due_ns"] for r in records)
+
+    assert (len(records), 0) == (tally.completed, tally.failed)
+    assert len(records) > 10
+    assert max(r["due_ns"] for r in records) - first < 0.6e9
+
+
+def test_an_open_loop_sends_when_requests_are_due(
+    simulate: Simulate, pipe: tuple[int, int]
+) -> None:
+    """Whatever becomes of those before."""
+    url = simulate(ttft_ms=400.0)
+    records, _ = work(
+        url, pipe[0], max_concurrency=None, request_rate=50.0, num_prompts=20, timeout_s=5.0
+    )
+    records.sort(key=lambda r: r["index"])
+
+    assert [True] * 20 == [r["success"] for r in records]
+    assert records[0]["done_ns"] > records[-1]["due_ns"] > records[0]["due_ns"]
+
+
+def test_a_stream_without_end_is_ended(pipe: tuple[int, int]) -> None:
+    """More reads than the tokens that were asked for could ever need."""
+    with misbehaving(endless) as url:
+        records, _ = work(url, pipe[0], num_prompts=1, timeout_s=60.0)
+
+    assert ["bad_reply"] == [r["failure"] for r in records]
+
+
+def endless(sock: socket.socket) -> None:
+    """Token after token, until the client hangs up."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.recv(65536)
+    sock.sendall(HEAD)
+    with suppress(OSError):
+        while True:
+            sock.sendall(token())
+            time.sleep(0.0001)
+
+
+def test_lag_is_counted(simulate: Simulate, pipe: tuple[int, int]) -> None:
+    """How late the loop was, for at least one look."""
+    _, tally = work(simulate(), pipe[0])
+    found = percentiles(tally.lag)
+
+    assert found is not None
+    assert 0 <= found["p50"] <= found["p99"] <= found["max"] < 5000

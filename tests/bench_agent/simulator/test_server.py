@@ -2,141 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import socket
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from bench_agent.http1 import Body, body_of, split_head
-from bench_agent.simulator.log import Log
-from bench_agent.simulator.options import Options
-from bench_agent.simulator.server import Simulator, listen
-
-
-class Served:
-    """A simulator whose loop a test turns by hand, and clients of it."""
-
-    def __init__(self, **options: Any) -> None:
-        self._stop, self._life = os.pipe()
-        listener = listen("127.0.0.1", 0)
-        self.port = listener.getsockname()[1]
-        self.log = io.StringIO()
-        known = {"model": "m", "ttft_ms": 2.0, "itl_ms": 1.0, **options}
-        self.simulator = Simulator(Options(**known), listener, Log(self.log), self._stop)
-        self._clients: list[socket.socket] = []
-
-    def client(self) -> socket.socket:
-        """A connection to it."""
-        sock = socket.create_connection(("127.0.0.1", self.port))
-        sock.setblocking(False)
-        self._clients.append(sock)
-        return sock
-
-    def turn_until(self, done: Any, seconds: float = 5.0) -> None:
-        """Turn its loop until *done* says so."""
-        deadline = time.monotonic() + seconds
-        wake = self.client()  # so that no turn waits long
-        while not done():
-            assert time.monotonic() < deadline, "it never happened"
-            wake.send(b"GET /health HTTP/1.1\r\n\r\n")
-            assert self.simulator._turn()
-
-    def reply(self, sock: socket.socket) -> tuple[int, dict[str, str], bytes]:
-        """The next whole reply on a connection: status, fields, body."""
-        raw, payload = b"", b""
-        body: Body | None = None
-        status, fields = 0, {}
-
-        def whole() -> bool:
-            nonlocal raw, payload, body, status, fields
-            try:
-                data = sock.recv(1_000_000)
-            except BlockingIOError:
-                data = b""
-            if body is None:
-                raw += data
-                split = split_head(raw)
-                if split is None:
-                    return False
-                body = body_of(split[0], response=True)
-                status, fields, data = split[0].status, split[0].fields, split[1]
-            payload += body.feed(data)
-            return body.done
-
-        self.turn_until(whole)
-        return status, fields, payload
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        sock: socket.socket | None = None,
-        **fields: str,
-    ) -> tuple[int, dict[str, str], bytes]:
-        """One request and its reply."""
-        sock = sock or self.client()
-        sock.send(request(method, path, body, **fields))
-        return self.reply(sock)
-
-    def metric(self, name: str) -> float:
-        """One value of /metrics."""
-        page = self.ask("GET", "/metrics")[2].decode()
-        line = next(x for x in page.splitlines() if x.startswith(f"vllm:{name}"))
-        return float(line.rpartition(" ")[2])
-
-    def close(self) -> None:
-        """Stop it, and have it say goodbye."""
-        os.close(self._life)
-        self.simulator.serve()
-        os.close(self._stop)
-        for sock in self._clients:
-            sock.close()
-
-
-def request(method: str, path: str, body: Any = None, **fields: str) -> bytes:
-    """A request as bytes; `fields` in Python's spelling."""
-    payload = (
-        b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    )
-    lines = [f"{k.replace('_', '-')}: {v}" for k, v in fields.items()]
-    head = [f"{method} {path} HTTP/1.1", f"content-length: {len(payload)}", *lines, "", ""]
-    return "\r\n".join(head).encode() + payload
-
-
-def events(body: bytes) -> list[Any]:
-    """The events of a stream, [DONE] as a text."""
-    found = [each.removeprefix(b"data: ") for each in body.split(b"\n\n") if each]
-    return [each.decode() if each == b"[DONE]" else json.loads(each) for each in found]
-
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    """A simulator of one request at a time and a context of 30 tokens."""
-    one = Served(max_num_seqs=1, max_model_len=30)
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def locked() -> Iterator[Served]:
-    """A simulator with a key."""
-    one = Served(api_key="sesame")
-    yield one
-    one.close()
-
-
-STREAM = {
-    "prompt": [1, 2],
-    "max_tokens": 3,
-    "stream": True,
-    "stream_options": {"include_usage": True},
-}
+from bench_agent.simulator.server import listen
+from tests.bench_agent.simulator.served import STREAM, Served, events, request
 
 
 def test_a_completion_is_streamed(served: Served) -> None:
@@ -189,18 +62,35 @@ def test_a_connection_carries_many_requests(served: Served) -> None:
 
 
 def test_tokens_go_out_on_schedule(served: Served) -> None:
-    """Never early, by an absolute schedule: the truth says when."""
-    served.ask("POST", "/v1/completions", {**STREAM, "max_tokens": 9}, x_request_id="abc")
-    truth = json.loads(served.ask("GET", "/truth?clear=1")[2])
-    late = [
-        (sent - truth["arrived_ns"]) / 1e6 - 2.0 - i * 1.0
-        for i, sent in enumerate(truth["sent_ns"])
-    ]
+    """Never early, by an absolute schedule: the truth says when.
 
-    assert ("abc", 9) == (truth["request_id"], len(late))
-    assert min(late) > -0.05
+    A machine with other things to do gets several chances to be in time.
+    """
+    late = [1.0]
+    for number in range(20):
+        name = f"abc{number}"
+        body = {**STREAM, "max_tokens": 25}
+        served.ask("POST", "/v1/completions", body, x_request_id=name)
+        truth = json.loads(served.ask("GET", "/truth?clear=1")[2])
+        sent = enumerate(truth["sent_ns"])
+        late = [(at - truth["arrived_ns"]) / 1e6 - 2.0 - i * 1.0 for i, at in sent]
+
+        assert (name, 25) == (truth["request_id"], len(late))
+        assert min(late) > -0.05
+        if min(late[1:]) < 1.0:
+            break
+
     assert min(late[1:]) < 1.0
     assert b"" == served.ask("GET", "/truth")[2]
+
+
+def test_a_tokenizer_is_asked_as_vllm_s_is(served: Served) -> None:
+    """A prompt, or messages; there are no special tokens to be added."""
+    bare = {"model": "m", "prompt": "a b", "add_special_tokens": False}
+    chat = {"model": "m", "messages": [{"role": "user", "content": "a b"}]}
+    answers = [json.loads(served.ask("POST", "/tokenize", body)[2]) for body in (bare, chat)]
+
+    assert [[6907, 9681]] * 2 == [answer["tokens"] for answer in answers]
 
 
 def test_the_batch_has_a_limit(served: Served) -> None:
@@ -297,7 +187,7 @@ def test_refusals(served: Served, method: str, path: str, body: Any, status: int
 )
 def test_the_key_is_asked_for(locked: Served, fields: dict[str, str], status: int) -> None:
     """Below /v1 only: health is for everybody. It is never logged."""
-    assert status == locked.ask("GET", "/v1/models", **fields)[0]
+    assert status == locked.ask("GET", "/v1/models", None, None, **fields)[0]
     assert 200 == locked.ask("GET", "/health")[0]
     assert "sesame" not in locked.log.getvalue()
 
@@ -360,3 +250,15 @@ def test_a_port_in_use_is_an_error(served: Served) -> None:
     """And leaves no socket behind."""
     with pytest.raises(OSError, match="in use"):
         listen("127.0.0.1", served.port)
+
+
+def test_many_requests_at_once_hold_up_no_token(served: Served) -> None:
+    """Only so many are read before tokens are looked at again."""
+    socks = [served.client() for _ in range(40)]
+    served.turn_until(lambda: len(served.simulator._links) > 40)
+    for sock in socks:
+        sock.send(request("GET", "/version", None))
+    before = served.log.getvalue().count("/version")
+    served.simulator._turn()
+
+    assert 1 <= served.log.getvalue().count("/version") - before <= 16

@@ -1,0 +1,1 @@
+"""What this project's load client costs and how wrong it is, beside others."""
