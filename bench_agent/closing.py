@@ -9,12 +9,12 @@ from typing import Any
 
 from bench_agent import identity, storage
 from bench_agent.layout import RunDir
-from bench_agent.observed import Observed
+from bench_agent.observed import Observed, read
 from bench_agent.protocol import SCHEMA, Manifest, Point, PointSummary, RunSpec
 from bench_agent.summary import Measured, measured_from, run_summary, summarise
 from bench_agent.traffic import Traffic
 from bench_agent.vllm_result import pieces
-from bench_agent.wire import encode
+from bench_agent.wire import decode, encode
 
 REDACTED = b"[REDACTED]"
 
@@ -47,6 +47,25 @@ def close_point(  # noqa: PLR0917 - all that is known of a point, in its usual o
         if not lenient:
             raise
     return summary
+
+
+def close_points(run: RunDir, spec: RunSpec) -> list[PointSummary]:
+    """The points of a run whose process is gone: those that were through as they were closed."""
+    done = storage.read_json(run.done) or []
+    found: list[PointSummary] = []
+    for name in [*(point.name for point in spec.points), *done]:
+        if any(summary.point.name == name for summary in found):
+            continue
+        if name in done:
+            stored = storage.read_json(run.point(name) / "summary.json")
+            found.append(decode(PointSummary, stored))
+        elif run.records(name).exists():
+            point = next(point for point in spec.points if point.name == name)
+            traffic = Traffic(storage.locate_records(run.records(name)))
+            known = measured_from(traffic)
+            seen = read(run.telemetry, name, known.started_ns, known.ended_ns)
+            found.append(close_point(run, spec, point, known, None, seen))
+    return found
 
 
 def close_run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from bench_agent import workloads
@@ -78,8 +79,9 @@ class Loads:
         return self._load(Point("probe", 1), self._requests("probe", alone=True))
 
     def recount(self, records: Path) -> None:
-        """Have the server's tokenizer count what its streams did not."""
-        recount(records, self._tokenizer())
+        """Have the server's tokenizer count what its streams did not, stopped or not."""
+        with closing(self._new_client(None)) as client:
+            recount(records, ServerTokenizer(client, self._spec.target.model))
 
     def close(self) -> None:
         """End the connection to the tokenizer."""
@@ -100,16 +102,20 @@ class Loads:
     def _tokenizer(self) -> Tokenizer:
         """One for the run: what it was asked once, it need not be asked again."""
         if self._tokens is None:
-            target = self._spec.target
-            self._client = Client(
-                target.base_urls[0],
-                key=self._secret,
-                ca_file=target.ca_file,
-                insecure=target.insecure,
-                tick=self._tick,
-            )
-            self._tokens = ServerTokenizer(self._client, target.model, self._spec.extra_body)
+            self._client = self._new_client(self._tick)
+            model = self._spec.target.model
+            self._tokens = ServerTokenizer(self._client, model, self._spec.extra_body)
         return self._tokens
+
+    def _new_client(self, tick: Callable[[], bool] | None) -> Client:
+        target = self._spec.target
+        return Client(
+            target.base_urls[0],
+            key=self._secret,
+            ca_file=target.ca_file,
+            insecure=target.insecure,
+            tick=tick,
+        )
 
     def _load(self, point: Point, requests: Requests) -> Load:
         spec = self._spec

@@ -10,7 +10,15 @@ from typing import Any
 
 from bench_agent.client import Client, FetchError, StoppedError
 from bench_agent.http1 import Head
-from bench_agent.load.plan import Load, Prompt, Request, encode_body, encode_head, endpoint
+from bench_agent.load.plan import (
+    Load,
+    LoadError,
+    Prompt,
+    Request,
+    encode_body,
+    encode_head,
+    endpoint,
+)
 from bench_agent.load.sse import EventStream
 
 Tick = Callable[[], bool]
@@ -36,7 +44,7 @@ _REFUSED = {
 }
 
 
-class ProbeError(Exception):
+class ProbeError(LoadError):
     """No load can be put on this server: what happened, and what to do."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench_agent import closing, loads, observed, storage
 from bench_agent.calibration import CalibrationError, calibrate
+from bench_agent.client import StoppedError
 from bench_agent.journal import STOPPING, Journal
 from bench_agent.layout import RunDir, Workdir
 from bench_agent.load.plan import LoadError
@@ -33,6 +34,8 @@ from bench_agent.wire import decode, encode
 #: After the planned end, closing may take this long; then the kernel ends the process.
 CLOSING_S = 50
 _STATUS_EVERY_S = 0.5
+#: The kernel's alarm takes no more than 32 bits.
+_LONGEST_S = 2.0e9
 #: Kept aside so that a run on a full disk can still say so.
 _RESERVE = 256 * 1024
 
@@ -65,7 +68,11 @@ class Runner:
         try:
             self._reserve.write_bytes(b"\0" * _RESERVE)
             self._journal.state("starting")
-            self._measure()
+            try:
+                self._measure()
+            except StoppedError:  # while the server was asked for something
+                if self._goes_on():
+                    raise
             state, message = (
                 ("incomplete", self._stop_reason) if self._stop_reason else ("done", "")
             )
@@ -90,7 +97,8 @@ class Runner:
             signal.signal(number, self._on_signal)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(max(0, int(self._deadline - time.monotonic())) + CLOSING_S)
+        left_s = max(0.0, min(self._deadline - time.monotonic(), _LONGEST_S))
+        signal.alarm(int(left_s) + CLOSING_S)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._stop_reason = f"Stopped by {signal.Signals(number).name}."
@@ -107,9 +115,7 @@ class Runner:
             self._journal.state("running")
         for number, point in enumerate(self._spec.points):
             if self._goes_on() and not self._keep_done(point):
-                self._silence(number)
-                self._warm_up(made, point)
-                self._measure_point(made, point)
+                self._do(made, point, number)
         if self._spec.search is not None:
             self._look_for_most(made, Bisection(self._spec.search))
 
@@ -123,6 +129,12 @@ class Runner:
                     raise
         for note in made.server.notes:
             self._journal.event("note", note)
+
+    def _do(self, made: Loads, point: Point, number: int) -> None:
+        self._silence(number)
+        self._warm_up(made, point)
+        if self._goes_on():
+            self._measure_point(made, point)
 
     def _silence(self, number: int) -> None:
         """The gap that the spec wants between two points."""
@@ -147,10 +159,11 @@ class Runner:
         search, names = self._spec.search, []
         while search and (value := bisection.next()) is not None and self._goes_on():
             point = search_point(search, len(self._points), value)
-            self._silence(len(self._points))
-            self._warm_up(made, point)
-            self._measure_point(made, point)
+            if not self._keep_done(point):
+                self._do(made, point, len(self._points))
             summary = self._points[-1]
+            if summary.point.name != point.name:
+                break  # stopped before it began
             names.append(point.name)
             faults = client_faults(self._spec, summary, self._calibration)
             for fault in faults:
@@ -183,6 +196,8 @@ class Runner:
             self._journal.event(
                 "note", f"The client's own TTFT error at {streams} streams: {mean:.3f} ms."
             )
+            if self._calibration.get("note"):
+                self._journal.event("note", self._calibration["note"])
 
     def _warm_up(self, made: Loads, point: Point) -> None:
         if not self._spec.num_warmups or not self._goes_on():
@@ -275,7 +290,9 @@ class Runner:
         try:
             for point in self._spec.points:
                 records = self._run.records(point.name)
-                if point.name not in done and records.exists():
+                if point.name in done or self._keep_done(point):
+                    continue
+                if records.exists():
                     storage.drop_torn_line(records)
                     self._points.append(self._summarise(point, None, lenient=True))
             self._close("failed")

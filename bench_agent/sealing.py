@@ -47,11 +47,7 @@ def _summarise(run: RunDir, spec: RunSpec) -> str:
         storage.drop_torn_line(path)
     for path in run.path.rglob("*.tmp"):
         path.unlink()
-    points = [
-        closing.close_point(run, spec, point, None, None)
-        for point in spec.points
-        if run.records(point.name).exists()
-    ]
+    points = closing.close_points(run, spec)
     state = "incomplete" if any(p.requested for p in points) else "failed"
     status = read_status(run)
     started = status.started_ns if status else time.time_ns()

@@ -54,7 +54,7 @@ _BOUNDS: dict[type, dict[str, Bound]] = {
     Workload: {"output_len": _FROM_1},
     Point: {
         **_SIZE,
-        "max_concurrency": _FROM_1,
+        "max_concurrency": ("at least 1 and at most 1000000", lambda v: 1 <= v <= 1_000_000),
         "request_rate": _ABOVE_0,
         "ramp_up_s": _FROM_0,
     },
@@ -137,6 +137,9 @@ def check(spec: RunSpec) -> RunSpec:
     _check_points(spec)
     if spec.search is not None:
         _check_search(spec.search)
+        for number, point in enumerate(spec.points):
+            taken = re.fullmatch(r"\d+-search-.*", point.name)
+            _need(not taken, f"points[{number}].name: such names are those of the search's points")
         _need(spec.goodput, "search: needs goodput, what a good request is")
     return spec
 

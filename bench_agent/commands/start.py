@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from bench_agent.wire import encode
 
 BAD_SPEC = 2
 EXISTS = 3
+#: For the caller, who holds the lock for a moment, too.
+_PATIENCE_S = 2.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +65,13 @@ def _open(folder: RunDir, spec: RunSpec, *, resume: bool) -> None:
         CannotResume: it is there and should not be, or cannot be taken up.
     """
     if resume and folder.path.is_dir():
-        reopen(folder, spec)
+        held = hold(folder.alive) if folder.control.is_dir() else None
+        if held is None:
+            raise CannotResume(f"Run {spec.run_id} is at work, or being sealed. Follow it instead.")
+        try:
+            reopen(folder, spec)
+        finally:
+            os.close(held)
         return
     try:
         folder.path.mkdir()
@@ -73,7 +82,9 @@ def _open(folder: RunDir, spec: RunSpec, *, resume: bool) -> None:
 
 
 def _live(workdir: Workdir, folder: RunDir, spec: RunSpec, tell: Callable[[str], None]) -> None:
-    hold(folder.alive)
+    if hold(folder.alive, _PATIENCE_S) is None:
+        print("Another process took the run up in the same moment.", flush=True)
+        return
     # A stop that comes before the runner is there waits for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     journal = Journal(folder, spec)

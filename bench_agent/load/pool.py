@@ -128,8 +128,9 @@ class _Pool:
     def _wait_for(self, kind: str) -> bool:
         """Until all workers have said *kind*; False when the load was stopped before the start."""
         while any(child.kind != kind for child in self._children):
-            readable = select.select([c.reports for c in self._children], [], [], TICK_S)[0]
-            for child in self._children:
+            waiting = [child for child in self._children if child.kind != kind]
+            readable = select.select([child.reports for child in waiting], [], [], TICK_S)[0]
+            for child in waiting:  # a pipe at its end would be readable for ever
                 if child.reports in readable:
                     self._read(child)
             if self._stopped_at is None and not self._tick(self._sum()):

@@ -37,10 +37,12 @@ _BACKLOG = 64
 _PAUSE_NS = 2_000_000
 #: With fewer events than this in a look, there is no rush that a pause could order.
 _RUSH = 8
-#: Texts of tokens that are remembered.
-_VOCABULARY = 65_536
+_VOCABULARY = 65_536  # texts of tokens that are remembered
 #: Causes of an end that the last read is the time of.
 _ENDED = (None, "closed")
+_REFUSED_NS = 100_000_000
+#: A connection that breaks so soon after a request had been closed before it.
+_STALE_NS = 250_000_000
 _CLOSED = "the server closed the connection"
 _END_OF_CHUNKS = b"\r\n0\r\n\r\n"
 
@@ -317,12 +319,11 @@ class Worker:
         exchange, reading = link.exchange, link.reading
         if exchange is None or reading is None:
             self._connections.close(link)
-        elif not exchange.reads and link.used > 1:
+        elif not exchange.reads and link.used > 1 and _soon(exchange.sent_ns):
             # The server had closed a kept connection: that is no failure of this request.
             head, body = link.head, link.body
             link.rest()
             self._connections.close(link)
-            exchange.sent_ns = 0
             self._send(self._connections.open(link.number), exchange, head, body)
         else:
             while not reading.advance():
@@ -344,7 +345,8 @@ class Worker:
         reusable = cause is None and link.keeps_alive and not link.pending
         (self._connections.release if reusable else self._connections.close)(link)
         self._readings.append(reading)
-        self._arrivals.freed(exchange.done_ns)
+        # A server that is not there must not be asked ten thousand times a second.
+        self._arrivals.freed(exchange.done_ns + (_REFUSED_NS if cause == "refused" else 0))
 
     def _think(self) -> None:
         """One slice of work that can wait."""
@@ -352,7 +354,9 @@ class Worker:
             self._read(self._curious.popleft())
         elif self._readings:
             if self._readings[0].advance():
-                self._finish(self._readings.popleft().record(self._number))
+                reading = self._readings.popleft()
+                self._finish(reading.record(self._number))
+                del reading.exchange.stamps[:]  # its deadline may be far away
         elif self._source.wants_more():
             self._source.make_one()
 
@@ -390,3 +394,7 @@ class Worker:
         tally.clock_step_ms = max(tally.clock_step_ms, step)
         tally.lag = self._lag.buckets
         self._report(tally)
+
+
+def _soon(sent_ns: int) -> bool:
+    return time.time_ns() - sent_ns < _STALE_NS

@@ -23,6 +23,7 @@ from bench_agent.probe import Server
 from bench_agent.protocol import Limits, Point, RunSpec, RunSummary, Search, Target
 from bench_agent.resuming import CannotResume, reopen
 from bench_agent.runner import Runner
+from bench_agent.sealing import seal_dead_run
 from bench_agent.storage import read_json, read_records
 from bench_agent.wire import decode, encode
 from tests.bench_agent.records import PATIENT, run_spec
@@ -396,3 +397,53 @@ def test_a_log_that_is_not_there_is_not_copied(tmp_path: Path) -> None:
     copy_log(str(tmp_path / "log"), Path("/nowhere/d"), None)
 
     assert (False, "a\n") == ((tmp_path / "b").exists(), (tmp_path / "c").read_text())
+
+
+def test_a_stop_between_points_leaves_no_empty_point(simulate: Simulate, go: Run) -> None:
+    """What was not begun is not in the result."""
+    spec = run_spec(
+        url=simulate(),
+        points=(Point("00-c2", 2, 2), Point("01-c2", 2, 2)),
+        point_gap_s=30.0,
+        planned_s=3.0,
+        limits=PATIENT,
+    )
+    folder, state = go(spec)
+
+    assert ("incomplete", ["00-c2"]) == (state, [p.point.name for p in summary(folder).points])
+    assert not folder.point("01-c2").exists()
+
+
+def test_sealing_keeps_what_was_closed(simulate: Simulate, go: Run) -> None:
+    """A point that was through keeps its figures and its verdict when the process dies later."""
+    points = (Point("00-c2", 4, 2), Point("01-c2", 40, 2))
+    limits = Limits(max_client_cpu=1e-6)  # so that the point is invalid for what no record knows
+    spec = run_spec(url=simulate(itl_ms=100.0), points=points, planned_s=3.0, limits=limits)
+    folder, _ = go(spec)
+    before = (folder.point("00-c2") / "summary.json").read_bytes()
+    status = read_json(folder.status)
+    folder.sums.unlink()
+    storage.write_json(folder.status, {**status, "state": "running", "pid": 1 << 22})
+    seal_dead_run(folder)
+    found = summary(folder)
+
+    assert before == (folder.point("00-c2") / "summary.json").read_bytes()
+    assert any("busiest" in reason for reason in found.points[0].verdict.reasons)
+    assert ["00-c2", "01-c2"] == [p.point.name for p in found.points]
+
+
+def test_a_run_taken_up_in_vain_keeps_what_was_closed(
+    simulate: Simulate, go: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is gone by then; the points that were through are still what they were."""
+    points = (Point("00-c2", 4, 2), Point("01-c2", 40, 2))
+    spec = run_spec(url=simulate(itl_ms=100.0), points=points, planned_s=3.0, limits=PATIENT)
+    folder, _ = go(spec)
+    before = (folder.point("00-c2") / "summary.json").read_bytes()
+    again = replace(spec, target=Target(("http://127.0.0.1:1",), "simulated"))
+    reopen(folder, again)
+    _, state = go(again)
+
+    assert "failed" == state
+    assert before == (folder.point("00-c2") / "summary.json").read_bytes()
+    assert "00-c2" in [p.point.name for p in summary(folder).points]

@@ -18,7 +18,14 @@ from bench_agent.load.plan import endpoint
 from bench_agent.load.tally import Tally, encode_record
 from bench_agent.load.worker import Worker
 from tests.bench_agent.load.loads import load
-from tests.bench_agent.misbehaving import EXPECTED, HEAD, misbehaving, token
+from tests.bench_agent.misbehaving import (
+    EXPECTED,
+    HEAD,
+    REPLIES,
+    misbehaving,
+    read_request,
+    token,
+)
 from tests.bench_agent.records import failed
 
 pytestmark = pytest.mark.integration
@@ -241,3 +248,29 @@ def test_lag_is_counted(simulate: Simulate, pipe: tuple[int, int]) -> None:
 
     assert found is not None
     assert 0 <= found["p50"] <= found["p99"] <= found["max"] < 5000
+
+
+def test_a_server_that_thinks_and_hangs_up_has_failed(pipe: tuple[int, int]) -> None:
+    """Only a connection that had been closed before the request is replaced without a word."""
+    with misbehaving(hangs_up) as url:
+        records, _ = work(url, pipe[0], num_prompts=3, max_concurrency=1, timeout_s=10.0)
+
+    assert [None, "reset", None] == [r["failure"] for r in records]
+
+
+def hangs_up(sock: socket.socket) -> None:
+    """One good reply; the next request is thought about, and then the server is gone."""
+    read_request(sock)
+    sock.sendall(REPLIES["good"])
+    read_request(sock)
+    time.sleep(0.5)
+
+
+def test_a_server_that_is_gone_is_not_flooded(pipe: tuple[int, int]) -> None:
+    """Refused at once, a slot waits a little before it tries again."""
+    records, _ = work(
+        "http://127.0.0.1:1", pipe[0], num_prompts=None, duration_s=1.0, max_concurrency=4
+    )
+
+    assert {"refused"} == {r["failure"] for r in records}
+    assert 4 < len(records) <= 44
