@@ -10,12 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from bench_agent import storage
 from bench_agent.calibration import start_simulator
+from bench_agent.journal import Journal
+from bench_agent.layout import RunDir, Workdir
+from bench_agent.protocol import RunSpec
+from bench_agent.runner import Runner
 from bench_agent.simulator.options import Options
 from bench_agent.simulator.server import listen
+from bench_agent.wire import encode
 from tests.bench_agent.misbehaving import misbehaving
 
 Simulate = Callable[..., str]
+Run = Callable[..., tuple[RunDir, str]]
 
 
 @pytest.fixture
@@ -67,3 +74,17 @@ def pipe() -> Iterator[tuple[int, int]]:
 def records_path(tmp_path: Path) -> Path:
     """Where records go."""
     return tmp_path / "records.jsonl"
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Run:
+    """Run a spec; its folder and the state that it ended in."""
+
+    def run(spec: RunSpec) -> tuple[RunDir, str]:
+        workdir = Workdir(tmp_path)
+        folder = workdir.run(spec.run_id)
+        folder.control.mkdir(parents=True, exist_ok=True)
+        storage.write_json(folder.spec, encode(spec))
+        return folder, Runner(workdir, folder, spec, Journal(folder, spec)).run()
+
+    return run
