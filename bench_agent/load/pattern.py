@@ -7,6 +7,7 @@ import re
 #: The inside of a JSON string.
 _INSIDE = re.compile(rb'[^"\\\n]*(?:\\.[^"\\\n]*)*')
 _NEVER = b"\0"
+_TEXTS = 65_536
 #: Longer reads are parsed.
 MOST = 2048
 
@@ -111,3 +112,17 @@ def plain(text: bytes) -> bool:
     if 34 not in text and 92 not in text and 10 not in text:  # quote, backslash, line feed
         return True
     return _INSIDE.fullmatch(text) is not None
+
+
+class Vocabulary:
+    """Texts that are `plain`; a vocabulary's worth is remembered in `known`."""
+
+    def __init__(self) -> None:
+        self.known: set[bytes] = set()
+
+    def takes(self, text: bytes) -> bool:
+        """Whether *text* is plain."""
+        found = plain(text)
+        if found and len(self.known) < _TEXTS:
+            self.known.add(text)
+        return found

@@ -22,7 +22,7 @@ from bench_agent.load.arrivals import Arrivals
 from bench_agent.load.connections import Connections
 from bench_agent.load.lag import Lag
 from bench_agent.load.link import READ, Link
-from bench_agent.load.pattern import MOST, plain
+from bench_agent.load.pattern import MOST, Vocabulary
 from bench_agent.load.plan import Endpoint, Load, encode_head
 from bench_agent.load.reply import Exchange, Reading
 from bench_agent.load.source import Prepared, RequestSource
@@ -32,12 +32,11 @@ from bench_agent.protocol import RequestRecord
 
 _TICK_NS = 200_000_000
 _TICK_S = _TICK_NS / 1e9
-#: Replies that may wait to be read while sockets are busy all the time.
-_BACKLOG = 64
+_BACKLOG = 64  # replies that may wait to be read while sockets are busy all the time
 _PAUSE_NS = 2_000_000
 #: With fewer events than this in a look, there is no rush that a pause could order.
 _RUSH = 8
-_VOCABULARY = 65_536  # texts of tokens that are remembered
+_AT_ONCE = 32  # slices of reading between two looks, at the most
 #: Causes of an end that the last read is the time of.
 _ENDED = (None, "closed")
 _REFUSED_NS = 100_000_000
@@ -75,7 +74,7 @@ class Worker:
         self._connections = Connections(endpoints, load)
         self._busy = [0] * len(endpoints)  # requests in flight
         self._again: list[tuple[int, int]] = []  # events of links that may hold more
-        self._plain_texts: set[bytes] = set()
+        self._vocabulary = Vocabulary()
         self._curious: deque[Link] = deque()  # something has come that is to be read
         self._readings: deque[Reading] = deque()  # of exchanges that are over
         self._watch = Watch(load.timeout_s, load.stall_timeout_s)
@@ -117,6 +116,7 @@ class Worker:
                     break
             if len(events) >= _RUSH:
                 self._pause(looked_ns + _PAUSE_NS)
+                self._catch_up()
             elif not events or self._curious or len(self._readings) > _BACKLOG:
                 self._think()
                 if not events and self._is_over():
@@ -157,6 +157,14 @@ class Worker:
                 self._think()
             else:
                 time.sleep(left_ns / 1e9)
+
+    def _catch_up(self) -> None:
+        """In a rush without a pause: what is not read soon costs more, and memory, later."""
+        for _ in range(min(_AT_ONCE, len(self._curious))):
+            self._read(self._curious.popleft())
+        if len(self._readings) > _BACKLOG:
+            for _ in range(_AT_ONCE // 8):
+                self._think()
 
     def _start_due(self) -> None:
         while (due := self._arrivals.take(time.time_ns())) is not None:
@@ -202,7 +210,7 @@ class Worker:
 
     def _drain(self, events: list[tuple[int, int]]) -> None:  # noqa: C901 - a call costs too much here
         links = self._connections.links
-        plain_texts = self._plain_texts
+        known, takes = self._vocabulary.known, self._vocabulary.takes
         read, room = READ, stamps.ANCILLARY
         first = True
         for fd, mask in events:
@@ -239,17 +247,9 @@ class Worker:
                     and data.endswith(link.closing)
                 ):
                     text = data[len(size) + link.start : link.cut]
-                    if text in plain_texts or self._is_plain(text):
+                    if text in known or takes(text):
                         continue
             self._keep(link, data)
-
-    def _is_plain(self, text: bytes) -> bool:
-        """Whether *text* is the inside of a JSON string; a vocabulary's worth is remembered."""
-        if not plain(text):
-            return False
-        if len(self._plain_texts) < _VOCABULARY:
-            self._plain_texts.add(text)
-        return True
 
     def _writable(self, link: Link, mask: int) -> bool:
         """Deal with what is no plain arrival; whether there may be data as well."""

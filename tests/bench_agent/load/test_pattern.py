@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_agent.load.pattern import Pattern
+from bench_agent.load.pattern import Pattern, Vocabulary
 
 
 def event(text: str, **more: object) -> bytes:
@@ -105,3 +105,11 @@ def test_events_that_came_together_are_counted(chunked: bool) -> None:
 def test_garbage_is_no_event(data: bytes, chunked: bool) -> None:
     """Whatever it is, it does not stop the count."""
     assert 0 == learned(chunked=chunked).events_in(data)
+
+
+def test_a_vocabulary_remembers_what_it_took() -> None:
+    """And nothing that is not the inside of a JSON string."""
+    words = Vocabulary()
+
+    assert [True, True, False] == [words.takes(text) for text in (b" a", b"\\n", b'"')]
+    assert {b" a", b"\\n"} == words.known
