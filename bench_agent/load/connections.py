@@ -9,19 +9,27 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from bench_agent.load.lag import Lag
 from bench_agent.load.link import Link
+from bench_agent.load.pattern import Vocabulary
 from bench_agent.load.plan import Endpoint, Load
 
 CONNECT_S = 10.0
 
 
 class Connections:
-    """All links of one worker, by descriptor, and the idle ones by endpoint."""
+    """All links of one worker, by descriptor, and the idle ones by endpoint.
+
+    `vocabulary` and `lag` are of what comes on all of them.
+    """
 
     def __init__(self, endpoints: Sequence[Endpoint], load: Load) -> None:
         self.links: dict[int, Link] = {}
         self.epoll = select.epoll()
-        self._endpoints = endpoints
+        self.vocabulary = Vocabulary()
+        self.lag = Lag()
+        self.ports: tuple[int, int] | None = None  # that connections are to begin at
+        self.endpoints = endpoints
         self._dead: list[Link] = []
         self._idle: list[list[Link]] = [[] for _ in endpoints]
         self._places = [_resolve(endpoint) for endpoint in endpoints]
@@ -30,9 +38,9 @@ class Connections:
 
     def open(self, number: int) -> Link:
         """Begin a connection to an endpoint; it may be refused at once."""
-        endpoint = self._endpoints[number]
+        endpoint = self.endpoints[number]
         wrap = self._wrap if endpoint.tls else None
-        link = Link(endpoint, number, self._places[number], wrap)
+        link = Link(endpoint, number, self._places[number], wrap, self.ports)
         if link.refusal is None:
             self.links[link.fd] = link
             self.epoll.register(link.fd, link.sending)
@@ -40,8 +48,8 @@ class Connections:
 
     def open_ahead(self, streams: int) -> None:
         """Have *streams* connections stand before the clock starts; refusals show later."""
-        share = -(-streams // len(self._endpoints))
-        opened = [self.open(n) for n in range(len(self._endpoints)) for _ in range(share)]
+        share = -(-streams // len(self.endpoints))
+        opened = [self.open(n) for n in range(len(self.endpoints)) for _ in range(share)]
         waiting = {link.fd for link in opened if link.refusal is None}
         deadline = time.monotonic() + CONNECT_S
         while waiting and time.monotonic() < deadline:

@@ -15,10 +15,16 @@ from bench_agent import stamps
 from bench_agent.load.pattern import MOST
 from bench_agent.load.plan import Endpoint
 from bench_agent.load.reply import Exchange, Reading
+from bench_agent.load.tap import confine
+from bench_agent.load.trail import Trail
 
 READ = 16 * 1024
 #: Edges are enough where a read takes all there is; a read of a TLS record may leave something.
 _EDGE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+
+
+#: What stands before the text of an event, its length, where the text ends, and the event.
+Event = tuple[bytes, int, int, int]
 
 
 class Link:
@@ -34,6 +40,7 @@ class Link:
         number: int,
         place: tuple[int, tuple[str, int]],
         wrap: Callable[[socket.socket, str], Any] | None = None,
+        ports: tuple[int, int] | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.number = number  # which endpoint
@@ -45,10 +52,14 @@ class Link:
         self.sizes: list[bytes] = []
         self.opening = self.closing = b""
         self.start = self.cut = 0  # of the text, behind the size line and before the end
+        self.heads: dict[int, Event] = {}  # by the length of their segments
         self.waits = False  # among those that have something to be read
         self.head = self.body = b""
         self.unsent = b""
         self.used = 0  # requests it has carried
+        self.received = 0  # bytes
+        self.trail: Trail | None = None  # while it is followed
+        self._port: int | None = None
         self.keeps_alive = True
         self.seen = 0  # reads at the last look for silence
         self.seen_ns = 0
@@ -64,6 +75,8 @@ class Link:
         plain.setblocking(False)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stamps.ask_for(plain)
+        if ports is not None:
+            confine(plain, ports)
         self.fd = plain.fileno()
         code = plain.connect_ex(address)
         if code not in (0, errno.EINPROGRESS):
@@ -77,6 +90,13 @@ class Link:
     def pending(self) -> bool:
         """Whether something waits to be sent."""
         return bool(self.unsent) or (self._secure and self.sock.pending)
+
+    @property
+    def port(self) -> int:
+        """Its local port, in network order."""
+        if self._port is None:
+            self._port = socket.htons(self.sock.getsockname()[1])
+        return self._port
 
     def finish_connect(self) -> bool:
         """Whether the connection stands; `refusal` says why it never will."""
@@ -112,11 +132,19 @@ class Link:
         """Tell reads by what the reading has learned."""
         reading = self.reading
         self.least = MOST
+        self.heads = {}
         if reading is not None and reading.fast:
             pattern = reading.pattern
             self.least, self.sizes = pattern.least, pattern.sizes
             self.opening, self.closing = pattern.opening, pattern.closing
             self.start, self.cut = len(self.opening), -len(self.closing)
+
+    def event(self, size: int) -> Event:
+        """An event of *size* bytes like those before."""
+        if not self.least <= size < MOST:
+            return b"\0", 0, 0, 0  # which is nowhere
+        head = self.sizes[size] + self.opening
+        return head, len(head), size + self.cut, size
 
     def push(self) -> bool:
         """Send what can be sent; True when all is out.

@@ -26,6 +26,13 @@ class Tally:
     ended_ns: int = 0
     lag: dict[str, int] = field(default_factory=dict)
 
+    def count(self, record: RequestRecord) -> None:
+        """One more request is over."""
+        self.completed += record.success
+        self.failed += not record.success
+        self.output_tokens += (record.output_tokens or 0) if record.success else 0
+        self.ended_ns = max(self.ended_ns, record.done_ns)
+
 
 def encode_record(record: RequestRecord, secret: str | None) -> bytes:
     """A line of records.jsonl, without the API key that an error might repeat."""

@@ -14,29 +14,27 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from bench_agent import clock, stamps
+from bench_agent.load import follower, tap
 from bench_agent.load.arrivals import Arrivals
+from bench_agent.load.backlog import Backlog
 from bench_agent.load.connections import Connections
-from bench_agent.load.lag import Lag
+from bench_agent.load.follower import ENOUGH, Follower
 from bench_agent.load.link import READ, Link
-from bench_agent.load.pattern import MOST, Vocabulary
+from bench_agent.load.pattern import MOST
 from bench_agent.load.plan import Endpoint, Load, encode_head
 from bench_agent.load.reply import Exchange, Reading
 from bench_agent.load.source import Prepared, RequestSource
 from bench_agent.load.tally import Tally, encode_record
-from bench_agent.load.watch import TOO_MANY, Watch
-from bench_agent.protocol import RequestRecord
+from bench_agent.load.watch import Watch
 
 _TICK_NS = 200_000_000
 _TICK_S = _TICK_NS / 1e9
-_BACKLOG = 64  # replies that may wait to be read while sockets are busy all the time
 _PAUSE_NS = 2_000_000
 #: With fewer events than this in a look, there is no rush that a pause could order.
 _RUSH = 8
-_AT_ONCE = 32  # slices of reading between two looks, at the most
 #: Causes of an end that the last read is the time of.
 _ENDED = (None, "closed")
 _REFUSED_NS = 100_000_000
@@ -67,6 +65,7 @@ class Worker:
         self._load = load
         self._arrivals = arrivals
         self._number = number
+        self._count = count
         self._control = control
         self._write = write
         self._report = report
@@ -74,12 +73,10 @@ class Worker:
         self._connections = Connections(endpoints, load)
         self._busy = [0] * len(endpoints)  # requests in flight
         self._again: list[tuple[int, int]] = []  # events of links that may hold more
-        self._vocabulary = Vocabulary()
-        self._curious: deque[Link] = deque()  # something has come that is to be read
-        self._readings: deque[Reading] = deque()  # of exchanges that are over
+        self._backlog = Backlog(self._source, self._end, self._done, self._learn)
+        self._follower: Follower | None = None
         self._watch = Watch(load.timeout_s, load.stall_timeout_s)
         self._stopping = False
-        self._lag = Lag()
         self._next_tick_ns = 0
         self._cpu_start = 0.0
         self._start_ns = 0
@@ -88,6 +85,13 @@ class Worker:
     def prepare(self, streams: int) -> None:
         """Everything that can be done before the clock starts."""
         self._source.prepare(streams)
+        if streams >= ENOUGH:
+            self._follower = follower.of(
+                self._connections,
+                tap.local_ports(self._number, self._count),
+                keep=self._keep,
+                broken=self._broken,
+            )
         self._connections.open_ahead(streams)
         self._connections.epoll.register(self._control, select.EPOLLIN)
 
@@ -103,39 +107,53 @@ class Worker:
         while not self._stopping:
             looked_ns = time.monotonic_ns()
             events = poll(self._patience_s())
-            if self._again:
-                events += self._again
-                self._again = []
-            if events:
-                self._drain(events)
-                self._connections.bury()
-            self._start_due()
+            self._attend(events, looked_ns)
             if looked_ns >= self._next_tick_ns:
                 self._tick()
                 if self._is_over():
                     break
-            if len(events) >= _RUSH:
+            if len(events) >= _RUSH or self._follows():
                 self._pause(looked_ns + _PAUSE_NS)
-                self._catch_up()
-            elif not events or self._curious or len(self._readings) > _BACKLOG:
-                self._think()
+                self._backlog.catch_up()
+            elif not events or self._backlog.is_pressing:
+                self._backlog.work()
                 if not events and self._is_over():
                     break
         if self._stopping:
             self._give_up()
+        if self._follower is not None:
+            self._follower.close()
         self._connections.close_all()
         self._tick()
 
+    def _attend(self, events: list[tuple[int, int]], now: int) -> None:
+        """Read what has come, and send what is due."""
+        if self._again:
+            events += self._again
+            self._again = []
+        if events:
+            self._drain(events)
+            self._connections.bury()
+        if self._follower is not None:
+            self._follower.step(now, sum(self._busy))
+            self._connections.bury()
+        self._start_due()
+
+    def _follows(self) -> bool:
+        return self._follower is not None and self._follower.follows
+
     def _is_over(self) -> bool:
         return (
-            not self._readings and not any(self._busy) and self._arrivals.exhausted(time.time_ns())
+            self._backlog.is_read
+            and not any(self._busy)
+            and self._arrivals.exhausted(time.time_ns())
         )
 
     def _has_work(self) -> bool:
-        return bool(self._curious or self._readings or self._again or self._source.wants_more())
+        return bool(self._again) or not self._backlog.is_empty
 
     def _patience_s(self) -> float:
-        if self._has_work():
+        if self._has_work() or self._follows():
             return 0.0
         due = self._arrivals.next_due_ns()
         if due is None:
@@ -154,17 +172,9 @@ class Worker:
             until_ns = min(until_ns, time.monotonic_ns() + due - time.time_ns())
         while (left_ns := until_ns - time.monotonic_ns()) > 0:
             if self._has_work():
-                self._think()
+                self._backlog.work()
             else:
                 time.sleep(left_ns / 1e9)
-
-    def _catch_up(self) -> None:
-        """In a rush without a pause: what is not read soon costs more, and memory, later."""
-        for _ in range(min(_AT_ONCE, len(self._curious))):
-            self._read(self._curious.popleft())
-        if len(self._readings) > _BACKLOG:
-            for _ in range(_AT_ONCE // 8):
-                self._think()
 
     def _start_due(self) -> None:
         while (due := self._arrivals.take(time.time_ns())) is not None:
@@ -197,6 +207,8 @@ class Worker:
         if link.refusal is not None:
             self._end(link, "refused", link.refusal)
         elif link.connected:
+            if self._follower is not None:
+                self._follower.follow(link)
             self._push(link)
 
     def _push(self, link: Link) -> None:
@@ -208,9 +220,9 @@ class Worker:
         if not whole:
             self._connections.epoll.modify(link.fd, link.sending)
 
-    def _drain(self, events: list[tuple[int, int]]) -> None:  # noqa: C901 - a call costs too much here
+    def _drain(self, events: list[tuple[int, int]]) -> None:  # noqa: C901, PLR0912 - calls cost too much here
         links = self._connections.links
-        known, takes = self._vocabulary.known, self._vocabulary.takes
+        known, takes = self._connections.vocabulary.known, self._connections.vocabulary.takes
         read, room = READ, stamps.ANCILLARY
         first = True
         for fd, mask in events:
@@ -218,6 +230,9 @@ class Worker:
             if link is None:
                 if fd == self._control:
                     self._obey()
+                continue
+            if link.trail is not None and self._follower is not None:
+                self._follower.wake(link)
                 continue
             if mask != 1 and not self._writable(link, mask):
                 continue
@@ -237,8 +252,9 @@ class Worker:
             link.stamp(stamp)
             if first:  # the one that has waited longest
                 first = False
-                self._lag.add(time.time_ns() - stamps.decode(stamp))
+                self._connections.lag.add(time.time_ns() - stamps.decode(stamp))
             length = len(data)
+            link.received += length
             if link.least <= length < MOST:
                 size = link.sizes[length]
                 if (
@@ -271,7 +287,7 @@ class Worker:
     def _stamp_late(self, link: Link, data: bytes) -> None:
         """The kernel gave no stamp: the end of a connection, or our own clock must do."""
         if not data:
-            self._broken(link, _CLOSED, "closed")
+            self._broken(link, None)
         elif link.exchange is not None:
             link.exchange.stamp(time.time_ns())
             self._keep(link, data)
@@ -285,37 +301,18 @@ class Worker:
             self._connections.close(link)
         elif not data:
             exchange.drop_read()
-            self._broken(link, _CLOSED, "closed")
+            self._broken(link, None)
         else:
             exchange.unread.append((exchange.reads - 1, data))
             if len(data) == READ:
                 self._again.append((link.fd, select.EPOLLIN))
             if data[-7:] == _END_OF_CHUNKS:
                 self._end(link, None, None)
-            elif not link.waits:
-                link.waits = True
-                self._curious.append(link)
+            else:
+                self._backlog.add(link)
 
-    def _read(self, link: Link) -> None:
-        """Read a slice of what has come on *link*."""
-        link.waits = False
-        reading = link.reading
-        if reading is None:
-            return
-        whole = reading.advance()
-        link.keeps_alive = reading.keeps_alive
-        asked = reading.exchange.asked_tokens
-        if reading.over:
-            self._end(link, "bad_reply" if reading.broken_http else None, reading.broken_http)
-        elif asked is not None and reading.chunks > TOO_MANY * (asked + TOO_MANY):
-            self._end(link, "bad_reply", f"{reading.chunks} chunks for {asked} tokens, and no end")
-        elif whole:
-            link.learn()
-        else:
-            link.waits = True
-            self._curious.append(link)
-
-    def _broken(self, link: Link, error: str | None, cause: str = "reset") -> None:
+    def _broken(self, link: Link, error: str | None) -> None:
+        """The connection of *link* broke; without an error: it was closed in order."""
         exchange, reading = link.exchange, link.reading
         if exchange is None or reading is None:
             self._connections.close(link)
@@ -329,13 +326,18 @@ class Worker:
             while not reading.advance():
                 pass  # it may have been whole before the connection broke
             link.keeps_alive = False
-            self._end(link, *((None, None) if reading.over else (cause, error)))
+            if reading.over:
+                self._end(link, None, None)
+            else:
+                self._end(link, "reset" if error else "closed", error or _CLOSED)
 
     def _end(self, link: Link, cause: str | None, error: str | None) -> None:
         exchange, reading = link.exchange, link.reading
         if exchange is None or reading is None:
             self._connections.close(link)
             return
+        if self._follower is not None:
+            self._follower.leave(link)
         link.rest()
         now = time.time_ns()
         exchange.done_ns = exchange.last_ns() if exchange.reads and cause in _ENDED else now
@@ -344,27 +346,19 @@ class Worker:
         self._busy[link.number] -= 1
         reusable = cause is None and link.keeps_alive and not link.pending
         (self._connections.release if reusable else self._connections.close)(link)
-        self._readings.append(reading)
+        self._backlog.close(reading)
         # A server that is not there must not be asked ten thousand times a second.
         self._arrivals.freed(exchange.done_ns + (_REFUSED_NS if cause == "refused" else 0))
 
-    def _think(self) -> None:
-        """One slice of work that can wait."""
-        if self._curious:
-            self._read(self._curious.popleft())
-        elif self._readings:
-            if self._readings[0].advance():
-                reading = self._readings.popleft()
-                self._finish(reading.record(self._number))
-                del reading.exchange.stamps[:]  # its deadline may be far away
-        elif self._source.wants_more():
-            self._source.make_one()
+    def _learn(self, link: Link) -> None:
+        link.learn()
+        if self._follower is not None:
+            self._follower.learned(link)
 
-    def _finish(self, record: RequestRecord) -> None:
-        self.tally.completed += record.success
-        self.tally.failed += not record.success
-        self.tally.output_tokens += (record.output_tokens or 0) if record.success else 0
-        self.tally.ended_ns = max(self.tally.ended_ns, record.done_ns)
+    def _done(self, reading: Reading) -> None:
+        record = reading.record(self._number)
+        del reading.exchange.stamps[:]  # its deadline may be far away
+        self.tally.count(record)
         self._write(encode_record(record, self._load.api_key))
 
     def _obey(self) -> None:
@@ -376,8 +370,8 @@ class Worker:
         for link in list(self._connections.links.values()):
             if link.exchange is not None and link.exchange.sent_ns:
                 self._end(link, "stopped", "the run ended before the request did")
-        while self._readings:
-            self._think()
+        while not self._backlog.is_read:
+            self._backlog.work()
 
     def _tick(self) -> None:
         """What need not be done for every token."""
@@ -392,7 +386,7 @@ class Worker:
         tally.busiest_cpu = tally.cpu_s / max(1e-9, (now - self._start_ns) / 1e9)
         step = abs(clock.gap_ns() - self._clock_gap) / 1e6
         tally.clock_step_ms = max(tally.clock_step_ms, step)
-        tally.lag = self._lag.buckets
+        tally.lag = self._connections.lag.buckets
         self._report(tally)
 
 

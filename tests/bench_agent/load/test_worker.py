@@ -15,7 +15,6 @@ import pytest
 from bench_agent.load import arrivals
 from bench_agent.load.lag import percentiles
 from bench_agent.load.plan import endpoint
-from bench_agent.load.reply import Exchange, Reading
 from bench_agent.load.tally import Tally, encode_record
 from bench_agent.load.worker import Worker
 from tests.bench_agent.load.loads import load
@@ -277,23 +276,3 @@ def test_a_server_that_is_gone_is_not_flooded(pipe: tuple[int, int]) -> None:
 
     assert {"refused"} == {r["failure"] for r in records}
     assert 4 < len(records) <= 44
-
-
-def test_a_client_in_a_rush_reads_what_waits(pipe: tuple[int, int]) -> None:
-    """However busy the sockets are, replies do not pile up."""
-    made = load(num_prompts=1)
-    worker = Worker(
-        made,
-        [endpoint(each, made.api) for each in made.base_urls],
-        arrivals.of(made, 0, 1),
-        number=0,
-        count=1,
-        control=pipe[0],
-        write=lambda _: None,
-        report=lambda _: None,
-    )
-    worker._readings.extend(Reading(Exchange(n, "r", "u", 0), chat=False) for n in range(200))
-    for _ in range(100):
-        worker._catch_up()
-
-    assert 64 == len(worker._readings)

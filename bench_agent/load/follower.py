@@ -1,0 +1,350 @@
+"""Replies that are followed by their segments, and read now and then.
+
+In a rush of tokens, most of what a token costs is the read of it. The tap tells the arrival of
+each segment, so a socket may be read once for several tokens and nothing is lost of their times.
+What ends a reply, and whatever is not as before, is read at once.
+
+What is not read is not acknowledged for up to 40 ms (Linux's delayed ACK). Most servers do not
+mind (TCP_NODELAY); one with Nagle's algorithm would hold its next token back. So nothing is
+followed before the server was seen to send a second small segment while the first was not
+acknowledged.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from socket import htonl, ntohl, ntohs
+
+from bench_agent import stamps
+from bench_agent.load.connections import Connections
+from bench_agent.load.link import READ, Link
+from bench_agent.load.pattern import MOST
+from bench_agent.load.reply import Exchange
+from bench_agent.load.tap import SYN, Segment, Tap, open_tap
+from bench_agent.load.trail import MASK, USUAL_HEADERS, USUAL_OFFSET, Trail
+
+#: Fewer replies at a time are no rush.
+ENOUGH = 64
+#: Segments that wait to be read, at most: a sender may have ten under way from the first.
+_WAITING = 7
+_MANY = 4  # segments a reply after which it is time for a visit
+_VISIT_NS = 16_000_000
+_VISITS_A_ROUND = 6
+_TRIAL_NS = 38_000_000  # below the 40 ms after which the kernel acknowledges in any case
+_TRIALS = 30
+_SOON_NS, _LATER_NS = 50_000_000, 1_000_000_000  # from one trial to the next
+_STRIDE = 7  # the next trial is made on another link
+_SMALL = 576  # bytes with headers: less than any network's full segment
+#: The kernel acknowledges the first segments of a connection at once.
+_READS_BEFORE = 17
+_QUIET = select.EPOLLRDHUP | select.EPOLLET
+#: Place of tcpi_segs_out in struct tcp_info (linux/tcp.h).
+_SEGS_OUT = 136
+
+
+@dataclass
+class _Trial:
+    link: Link
+    sent: int  # segments that we had sent, acknowledgements included
+    seen: int  # segments that may have come before that was known
+    until_ns: int
+
+
+class Follower:
+    """Follows links of *connections*. `keep` takes what came on a link and is to be understood,
+    `broken` the end of its connection.
+    """  # noqa: D205 - one thought
+
+    def __init__(
+        self,
+        tap: Tap,
+        connections: Connections,
+        *,
+        keep: Callable[[Link, bytes], None],
+        broken: Callable[[Link, str | None], None],
+    ) -> None:
+        self._tap = tap
+        self._connections = connections
+        self._keep = keep
+        self._broken = broken
+        self._followed: dict[int, tuple[Link, Trail]] = {}  # by port
+        self._takers: dict[int, Callable[[Segment], None]] = {}  # of the segments of a port
+        self._first: dict[int, int] = {}  # sequence number of each connection's SYN
+        self._ripe: list[Link] = []  # to be read at the next step
+        self._ending: list[Link] = []  # to be read to the end of what is there
+        self._next_visit_ns = 0
+        self._visits = 0
+        self._seen = 0  # segments since the last visit
+        self._trial: _Trial | None = None
+        self._next_trial_ns = 0
+        self._trials: dict[int, int] = {}  # by endpoint
+        self._undecided = set(range(len(connections.endpoints)))
+        self._patient: set[int] = set()  # endpoints that send without being acknowledged
+
+    @property
+    def follows(self) -> bool:
+        """Whether any reply is followed."""
+        return bool(self._followed)
+
+    def follow(self, link: Link) -> None:
+        """Follow *link* from now on, if its server does not mind."""
+        if link.trail is None and link.number in self._patient:
+            self._begin(link)
+
+    def learned(self, link: Link) -> None:
+        """More, or less, is known of what comes on *link*."""
+        if link.trail is None:
+            self.follow(link)
+        else:
+            self._takers[link.port] = self._taker(link, link.trail)
+
+    def leave(self, link: Link) -> None:
+        """The reply on *link* is over."""
+        if link.trail is not None:
+            link.trail = None
+            del self._followed[link.port], self._takers[link.port]
+        if self._trial is not None and self._trial.link is link:
+            self._trial = None
+
+    def wake(self, link: Link) -> None:
+        """Something happened to the connection: read to its end."""
+        self._ending.append(link)
+
+    def step(self, now: int, busy: int) -> None:
+        """Read what is to be read now; *busy*: requests in flight."""
+        self._look()
+        if self._trial is not None:
+            self._judge(self._trial, now)
+        elif self._undecided and busy >= ENOUGH and now >= self._next_trial_ns:
+            self._next_trial_ns = now + _VISIT_NS
+            self._try(now)
+        if now >= self._next_visit_ns or self._seen > _MANY * len(self._followed):
+            self._next_visit_ns = now + _VISIT_NS
+            self._seen = 0
+            self._visit()
+        ripe, self._ripe = self._ripe, []
+        self._take(ripe)
+        ending, self._ending = self._ending, []
+        while ending:
+            ending = [link for link in self._take(ending) if link.trail is not None]
+
+    def close(self) -> None:
+        """Give the tap back."""
+        self._tap.close()
+
+    def _look(self) -> None:
+        """Give each segment to its link."""
+        takers = self._takers
+        segments, endings = self._tap.take()
+        self._seen += len(segments)
+        for segment in segments:
+            take = takers.get(segment[3])
+            if take is not None:
+                take(segment)
+        now = time.time_ns() if endings else 0
+        for (seconds, nanoseconds, _total, port, number, _offset), flags in endings:
+            if flags & SYN:
+                self._first[port] = ntohl(number)
+            elif port in self._followed:
+                link = self._followed[port][0]
+                self._ending.append(link)
+                if self._trial is not None and self._trial.link is link:
+                    self._trial.until_ns = 0  # Nagle's algorithm lets a FIN pass
+                self._connections.lag.add(now - seconds * 1_000_000_000 - nanoseconds)
+
+    def _visit(self) -> None:
+        """Find the links on which enough waits; now and then, all on which anything does."""
+        self._visits += 1
+        enough = 1 if self._visits % _VISITS_A_ROUND == 0 else _WAITING
+        self._ripe += [
+            link for link, trail in self._followed.values() if len(trail.segments) >= enough
+        ]
+
+    def _taker(self, link: Link, trail: Trail) -> Callable[[Segment], None]:
+        """What takes the segments of *link*: until its events are known, each is read at once."""
+        if link.least < MOST:
+            return trail.segments.append
+
+        def take(segment: Segment) -> None:
+            trail.segments.append(segment)
+            if len(trail.segments) == 1:
+                self._ripe.append(link)
+
+        return take
+
+    def _take(self, links: list[Link]) -> list[Link]:
+        """Read each of *links* once; those on which anything came.
+
+        First all the bytes, then the segments: those of what was read are certainly there.
+        """
+        room = stamps.ANCILLARY
+        got = []
+        for link in links:
+            if link.trail is None:
+                continue
+            try:
+                data, ancillary, _flags, _address = link.recvmsg(READ, room)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                self._broken(link, error.strerror or str(error))
+                continue
+            got.append((link, data, ancillary))
+        if got:
+            self._look()
+        for link, data, ancillary in got:
+            if data and ancillary:
+                self._understand(link, data, ancillary[0][2])
+            elif link.trail is not None:
+                self._broken(link, None)
+        return [link for link, _data, _ancillary in got]
+
+    def _understand(self, link: Link, data: bytes, stamp: bytes) -> None:
+        """*data*, segment by segment; *stamp* is the time of the newest byte."""
+        trail, exchange = link.trail, link.exchange
+        if trail is None or exchange is None:
+            return
+        length = len(data)
+        link.received += length
+        at = begin = self._plain(link, trail, exchange, data)
+        for end, seconds, nanoseconds in trail.ends(length - begin) if begin < length else ():
+            exchange.stamps.extend((seconds, nanoseconds))
+            self._keep(link, data[at : begin + end])
+            at = begin + end
+            if link.exchange is not exchange:
+                break
+        if at < length:
+            if link.exchange is exchange:
+                exchange.stamps.frombytes(stamp)
+            self._keep(link, data[at:])
+        if length == READ and link.trail is trail:
+            self._ripe.append(link)
+
+    def _plain(self, link: Link, trail: Trail, exchange: Exchange, data: bytes) -> int:
+        """Work off the segments that are one event like those before; where the others begin.
+
+        All that a token costs above the kernel is here, so there are no calls.
+        """
+        known, takes = self._connections.vocabulary.known, self._connections.vocabulary.takes
+        heads, closing, begin = link.heads, link.closing, trail.begin
+        add, at, taken = exchange.stamps.append, 0, 0
+        for seconds, nanoseconds, total, _port, number, offset in trail.segments:
+            if number != htonl((begin + at) & MASK) or offset != USUAL_OFFSET:
+                break
+            try:
+                head, start, cut, size = heads[total]
+            except KeyError:
+                head, start, cut, size = heads[total] = link.event(ntohs(total) - USUAL_HEADERS)
+            cut += at
+            if not (data.startswith(head, at) and data.startswith(closing, cut)):
+                break
+            text = data[at + start : cut]
+            if text not in known and not takes(text):
+                break
+            add(seconds)
+            add(nanoseconds)
+            at += size
+            taken += 1
+        trail.forget(taken, at)
+        return at
+
+    def _begin(self, link: Link) -> bool:
+        """Follow *link*; whether its segments can be told."""
+        first = self._first.get(link.port)
+        if first is None or link.exchange is None:
+            return False
+        # What has come before is read as ever; the segments of the rest will be there.
+        if link.exchange.reads and not self._emptied(link):
+            return False
+        link.trail = trail = Trail(first + 1 + link.received)
+        self._followed[link.port] = link, trail
+        self._takers[link.port] = self._taker(link, trail)
+        self._connections.epoll.modify(link.fd, _QUIET)
+        return True
+
+    def _emptied(self, link: Link) -> bool:
+        """Read what lies there; False when the reply was over with it."""
+        try:
+            data, ancillary, _flags, _address = link.recvmsg(READ, stamps.ANCILLARY)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            self._broken(link, error.strerror or str(error))
+            return False
+        if not data or not ancillary:
+            self._broken(link, None)
+            return False
+        link.received += len(data)
+        link.stamp(ancillary[0][2])
+        self._keep(link, data)
+        return link.exchange is not None
+
+    def _try(self, now: int) -> None:
+        """Begin to find out whether an endpoint sends on without acknowledgements."""
+        links = list(self._connections.links.values())
+        begin = sum(self._trials.values()) * _STRIDE % max(1, len(links))
+        for link in links[begin:] + links[:begin]:
+            exchange, number = link.exchange, link.number
+            if number not in self._undecided or exchange is None or link.least >= MOST:
+                continue
+            if exchange.reads < _READS_BEFORE or not self._begin(link):
+                continue
+            tried = self._trials[number] = self._trials.get(number, 0) + 1
+            if tried == _TRIALS:
+                self._undecided.discard(number)
+            self._next_trial_ns = now + (_SOON_NS if tried < _TRIALS // 2 else _LATER_NS)
+            sent = _segments_out(link)
+            self._look()
+            seen = len(link.trail.segments) if link.trail is not None else 0
+            self._trial = _Trial(link, sent, seen, now + _TRIAL_NS)
+            return
+
+    def _judge(self, trial: _Trial, now: int) -> None:
+        """The server does not mind if a small segment came while one was not acknowledged."""
+        link = trial.link
+        if link.trail is None:
+            self._trial = None
+            return
+        new = link.trail.segments[trial.seen :]
+        small = {segment[4] for segment in new if ntohs(segment[2]) < _SMALL}
+        if len(small) < 2 and now < trial.until_ns:
+            return
+        self._trial = None
+        if len(small) > 1 and trial.until_ns and _segments_out(link) == trial.sent:
+            self._undecided.discard(link.number)
+            self._patient.add(link.number)
+            for other in list(self._connections.links.values()):
+                if other.exchange is not None and other.least < MOST:
+                    self.follow(other)
+            return
+        self._take([link])
+        if link.trail is not None:
+            self.leave(link)
+            self._connections.epoll.modify(link.fd, link.receiving)
+
+
+def of(
+    connections: Connections,
+    ports: tuple[int, int],
+    *,
+    keep: Callable[[Link, bytes], None],
+    broken: Callable[[Link, str | None], None],
+) -> Follower | None:
+    """A follower of *connections*, which will begin at *ports*; None where there is no tap."""
+    tap = open_tap(connections.endpoints, ports)
+    if tap is None:
+        return None
+    connections.ports = ports
+    return Follower(tap, connections, keep=keep, broken=broken)
+
+
+def _segments_out(link: Link) -> int:
+    info = link.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SEGS_OUT + 4)
+    if len(info) < _SEGS_OUT + 4:
+        return -1
+    return int(struct.unpack_from("I", info, _SEGS_OUT)[0])
