@@ -25,9 +25,6 @@ from bench_agent.simulator.comparison import ComparisonError, compare
 from bench_agent.simulator.options import Options
 from bench_agent.simulator.process import start_simulator
 from bench_agent.simulator.server import listen
-from bench_agent.specs import at_once
-
-__all__ = ["CalibrationError", "Shape", "calibrate", "find", "start_simulator"]
 
 #: Of a run; the command takes more.
 MAX_STREAMS = 1024
@@ -96,11 +93,8 @@ def calibrate(spec: RunSpec, workers: int, cache: Path, tick: Tick) -> dict[str,
 
 
 def largest_streams(spec: RunSpec) -> int:
-    """Most requests at once in any point or step of the search, within what is calibrated."""
-    points = [*spec.points]
-    if spec.search is not None:
-        points.append(loads.search_point(spec.search, 0))
-    return min(max(map(at_once, points)), MAX_STREAMS)
+    """Most requests at once, within what is calibrated."""
+    return min(loads.most_at_once(spec), MAX_STREAMS)
 
 
 def usual_rate(streams: int) -> float:

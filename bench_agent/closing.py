@@ -7,9 +7,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from bench_agent import identity, storage
+from bench_agent import identity, observed, storage
 from bench_agent.layout import RunDir
-from bench_agent.observed import Observed, read
 from bench_agent.protocol import SCHEMA, Manifest, Point, PointSummary, RunSpec
 from bench_agent.summary import Measured, measured_from, run_summary, summarise
 from bench_agent.traffic import Traffic
@@ -19,24 +18,25 @@ from bench_agent.wire import decode, encode
 REDACTED = b"[REDACTED]"
 
 
-def close_point(  # noqa: PLR0917 - all that is known of a point, in its usual order
+def close_point(
     run: RunDir,
     spec: RunSpec,
     point: Point,
-    measured: Measured | None,
-    calibration: dict[str, Any] | None,
-    observed: Observed | None = None,
+    measured: Measured | None = None,
+    calibration: dict[str, Any] | None = None,
     *,
     lenient: bool = False,
 ) -> PointSummary:
-    """Write summary.json and vllm.json of a point from its records on disk.
+    """Write summary.json and vllm.json of a point from its records and telemetry on disk.
 
-    Where there is no room for the latter, which is large, *lenient* leaves it out.
+    *measured* None: the process that knew more is gone. Where there is no room for vllm.json,
+    which is large, *lenient* leaves it out.
     """
     records = run.records(point.name)
     traffic = Traffic(storage.locate_records(records))
     known = measured or measured_from(traffic)
-    summary = summarise(spec, point, traffic, known, calibration=calibration, observed=observed)
+    seen = observed.read(run.telemetry, point.name, known.started_ns, known.ended_ns)
+    summary = summarise(spec, point, traffic, known, calibration=calibration, observed=seen)
     folder = run.point(point.name)
     storage.write_json(folder / "summary.json", encode(summary))
     try:
@@ -49,23 +49,45 @@ def close_point(  # noqa: PLR0917 - all that is known of a point, in its usual o
     return summary
 
 
-def close_points(run: RunDir, spec: RunSpec) -> list[PointSummary]:
-    """The points of a run whose process is gone: those that were through as they were closed."""
-    done = storage.read_json(run.done) or []
+def closed_points(run: RunDir) -> list[str]:
+    """The points that were through when they were closed, in their order."""
+    return storage.read_json(run.done) or []
+
+
+def stored(run: RunDir, name: str) -> PointSummary:
+    """The summary of a point that was closed."""
+    return decode(PointSummary, storage.read_json(run.point(name) / "summary.json"))
+
+
+def close_points(
+    run: RunDir,
+    spec: RunSpec,
+    calibration: dict[str, Any] | None = None,
+    known: Sequence[PointSummary] = (),
+    *,
+    lenient: bool = False,
+) -> list[PointSummary]:
+    """The points of a run that ends before its time: those that are *known*, or were through, as
+    they were closed; of the others what their records tell.
+    """  # noqa: D205 - one thought
+    closed = closed_points(run)
+    summaries = {summary.point.name: summary for summary in known}
     found: list[PointSummary] = []
-    for name in [*(point.name for point in spec.points), *done]:
-        if any(summary.point.name == name for summary in found):
-            continue
-        if name in done:
-            stored = storage.read_json(run.point(name) / "summary.json")
-            found.append(decode(PointSummary, stored))
-        elif run.records(name).exists():
-            point = next(point for point in spec.points if point.name == name)
-            traffic = Traffic(storage.locate_records(run.records(name)))
-            known = measured_from(traffic)
-            seen = read(run.telemetry, name, known.started_ns, known.ended_ns)
-            found.append(close_point(run, spec, point, known, None, seen))
-    return found
+    for point in spec.points:
+        if point.name in summaries:
+            found.append(summaries[point.name])
+        elif point.name in closed:
+            found.append(stored(run, point.name))
+        elif run.records(point.name).exists():
+            storage.drop_torn_line(run.records(point.name))
+            found.append(close_point(run, spec, point, None, calibration, lenient=lenient))
+    planned = {point.name for point in spec.points}
+    searched = [summary for name, summary in summaries.items() if name not in planned]
+    return (
+        found
+        + searched
+        + [stored(run, name) for name in closed if name not in planned | summaries.keys()]
+    )
 
 
 def close_run(

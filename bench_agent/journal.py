@@ -28,7 +28,7 @@ class Journal:
         started_ns = time.time_ns()
         self._run = run
         # A run that is taken up again goes on counting.
-        self._seq = len(run.events.read_bytes().splitlines()) if run.events.exists() else 0
+        self._seq = events_so_far(run)
         self.status = RunStatus(
             schema=SCHEMA,
             run_id=spec.run_id,
@@ -72,6 +72,11 @@ def planned_end_ns(spec: RunSpec, started_ns: int) -> int:
     if spec.expires_at is not None:
         end = min(end, clock.parse_time(spec.expires_at) - EXPIRY_MARGIN_NS)
     return max(end, started_ns)
+
+
+def events_so_far(run: RunDir) -> int:
+    """How many events were logged."""
+    return len(run.events.read_bytes().splitlines()) if run.events.exists() else 0
 
 
 def append_event(run: RunDir, event: Event) -> None:

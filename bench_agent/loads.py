@@ -25,10 +25,13 @@ def workers(spec: RunSpec) -> int:
     """How many processes the load takes."""
     if spec.workers is not None:
         return spec.workers
-    most = max(
-        map(at_once, [*spec.points, *([search_point(spec.search, 0)] if spec.search else [])])
-    )
-    return max(1, min(os.cpu_count() or 1, -(-most // STREAMS_A_WORKER)))
+    return max(1, min(os.cpu_count() or 1, -(-most_at_once(spec) // STREAMS_A_WORKER)))
+
+
+def most_at_once(spec: RunSpec) -> int:
+    """Most requests at once in any point or step of the search."""
+    steps = [search_point(spec.search, 0)] if spec.search else []
+    return max(map(at_once, [*spec.points, *steps]))
 
 
 def search_point(search: Search, number: int, value: float | None = None) -> Point:

@@ -11,11 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import accumulate, pairwise
 
-from bench_agent.distribution import percentile, stats
 from bench_agent.protocol import RequestRecord
 from bench_agent.traffic import Traffic, in_flight
-
-__all__ = ["percentile", "stats"]  # of `bench_agent.distribution`
 
 _MS = 1e6
 _SECOND = 1_000_000_000

@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
-from bench_agent import closing, loads, observed, storage
+from bench_agent import closing, loads, storage
 from bench_agent.calibration import CalibrationError, calibrate
 from bench_agent.client import StoppedError
 from bench_agent.journal import STOPPING, Journal
@@ -20,7 +20,6 @@ from bench_agent.load.plan import LoadError
 from bench_agent.load.pool import Outcome, describe, drive
 from bench_agent.load.tally import Tally
 from bench_agent.loads import Loads, search_point
-from bench_agent.observed import Observed
 from bench_agent.pace import Pace
 from bench_agent.phases import Phases
 from bench_agent.probe import ProbeError, probe
@@ -29,7 +28,7 @@ from bench_agent.search import Bisection
 from bench_agent.summary import Measured
 from bench_agent.telemetry import Telemetry
 from bench_agent.verdict import client_faults
-from bench_agent.wire import decode, encode
+from bench_agent.wire import encode
 
 #: After the planned end, closing may take this long; then the kernel ends the process.
 CLOSING_S = 50
@@ -79,7 +78,7 @@ class Runner:
             self._close(state)
         except Exception as error:  # noqa: BLE001 - whatever it was, the run has to say so and end
             state, message = "failed", describe(error)
-            if not isinstance(error, (OSError, LoadError, ProbeError)):
+            if not isinstance(error, (OSError, LoadError)):
                 traceback.print_exc()  # a bug: agent.log has to show where
             self._fail(message)
         finally:
@@ -144,10 +143,9 @@ class Runner:
 
     def _keep_done(self, point: Point) -> bool:
         """Whether *point* was measured before the run was taken up again."""
-        if point.name not in (storage.read_json(self._run.done) or []):
+        if point.name not in closing.closed_points(self._run):
             return False
-        found = storage.read_json(self._run.point(point.name) / "summary.json")
-        summary = decode(PointSummary, found)
+        summary = closing.stored(self._run, point.name)
         self._points.append(summary)
         tally = Tally(summary.requested, summary.completed, summary.failed)
         tally.output_tokens = summary.total_output_tokens
@@ -226,7 +224,10 @@ class Runner:
         with self._phases.measure("closing"):
             if load.keep_texts and not load.usage:
                 made.recount(records)
-            summary = self._summarise(point, _measured(outcome, made.template))
+            known = _measured(outcome, made.template)
+            summary = closing.close_point(
+                self._run, self._spec_as_taken(), point, known, self._calibration
+            )
         self._points.append(summary)
         if not outcome.stopped:
             done = [p.point.name for p in self._points]
@@ -286,33 +287,19 @@ class Runner:
         self._stop_reason = message
         with suppress(OSError):
             self._reserve.unlink(missing_ok=True)
-        done = {summary.point.name for summary in self._points}
         try:
-            for point in self._spec.points:
-                records = self._run.records(point.name)
-                if point.name in done or self._keep_done(point):
-                    continue
-                if records.exists():
-                    storage.drop_torn_line(records)
-                    self._points.append(self._summarise(point, None, lenient=True))
+            self._points = closing.close_points(
+                self._run, self._spec_as_taken(), self._calibration, self._points, lenient=True
+            )
             self._close("failed")
         except Exception as error:  # noqa: BLE001 - there is still the last word to be said
             print(f"The run could not be sealed: {describe(error)}", flush=True)
 
-    def _summarise(
-        self, point: Point, measured: Measured | None, *, lenient: bool = False
-    ) -> PointSummary:
-        seen = Observed()
-        if measured is not None:
-            seen = observed.read(
-                self._run.telemetry, point.name, measured.started_ns, measured.ended_ns
-            )
+    def _spec_as_taken(self) -> RunSpec:
+        """The spec, less what the server would not have."""
         made = self._loads
         heeded = self._spec.ignore_eos and (made is None or made.server.ignore_eos)
-        spec = replace(self._spec, ignore_eos=heeded)
-        return closing.close_point(
-            self._run, spec, point, measured, self._calibration, seen, lenient=lenient
-        )
+        return replace(self._spec, ignore_eos=heeded)
 
 
 def _measured(outcome: Outcome, template: int | None) -> Measured:

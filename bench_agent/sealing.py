@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from bench_agent import closing, storage
-from bench_agent.journal import append_event
+from bench_agent.journal import append_event, events_so_far
 from bench_agent.layout import RunDir
 from bench_agent.liveness import hold, is_active, read_status
 from bench_agent.protocol import Event, RunSpec
@@ -77,6 +77,6 @@ def _last_word(run: RunDir, state: str) -> None:
     if isinstance(status, dict):
         change: dict[str, Any] = {"state": state, "message": MESSAGE, "eta_s": None}
         storage.write_json(run.status, {**status, **change, "updated_ns": time.time_ns()})
-    seq = len(run.events.read_bytes().splitlines()) if run.events.exists() else 0
+    seq = events_so_far(run)
     append_event(run, Event(seq + 1, time.time_ns(), "note", MESSAGE))
     append_event(run, Event(seq + 2, time.time_ns(), "end", state))

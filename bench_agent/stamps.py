@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from array import array
 
 #: SO_TIMESTAMPNS; the socket module does not name it.
 SO_TIMESTAMPNS = 35
@@ -23,15 +24,20 @@ def ask_for(sock: socket.socket) -> None:
 
 def decode(raw: bytes) -> int:
     """Nanoseconds since the epoch from a ``struct timespec``."""
-    seconds, nanoseconds = _TIMESPEC.unpack_from(raw)
-    return int(seconds) * _BILLION + int(nanoseconds)
+    return joined(*_TIMESPEC.unpack_from(raw))
 
 
-def decode_all(raw: list[bytes]) -> list[int]:
-    """`decode`, of many at once.
+def joined(seconds: int, nanoseconds: int) -> int:
+    """Both parts of a timespec as nanoseconds."""
+    return seconds * _BILLION + nanoseconds
 
-    Raises:
-        TypeError: one of them is no such struct.
-    """
-    numbers = memoryview(b"".join(raw)).cast("q").tolist()
-    return [s * _BILLION + n for s, n in zip(numbers[::2], numbers[1::2], strict=True)]
+
+def parted(at_ns: int) -> tuple[int, int]:
+    """Nanoseconds as the two parts of a timespec."""
+    return divmod(at_ns, _BILLION)
+
+
+def all_joined(parts: array[int]) -> list[int]:
+    """`joined`, of many timespecs one behind the other."""
+    pairs = zip(parts[::2].tolist(), parts[1::2].tolist(), strict=True)
+    return [seconds * _BILLION + nanoseconds for seconds, nanoseconds in pairs]

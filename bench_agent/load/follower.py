@@ -121,7 +121,7 @@ class Follower:
         if self._trial is not None:
             self._judge(self._trial, now)
         elif self._undecided and busy >= ENOUGH and now >= self._next_trial_ns:
-            self._next_trial_ns = now + _VISIT_NS
+            self._next_trial_ns = now + _TRIAL_NS
             self._try(now)
         if now >= self._next_visit_ns or self._seen > _MANY * len(self._followed):
             self._next_visit_ns = now + _VISIT_NS
@@ -155,7 +155,7 @@ class Follower:
                 self._ending.append(link)
                 if self._trial is not None and self._trial.link is link:
                     self._trial.until_ns = 0  # Nagle's algorithm lets a FIN pass
-                self._connections.lag.add(now - seconds * 1_000_000_000 - nanoseconds)
+                self._connections.lag.add(now - stamps.joined(seconds, nanoseconds))
 
     def _visit(self) -> None:
         """Find the links on which enough waits; now and then, all on which anything does."""

@@ -127,8 +127,7 @@ class _Pool:
 
     def _wait_for(self, kind: str) -> bool:
         """Until all workers have said *kind*; False when the load was stopped before the start."""
-        while any(child.kind != kind for child in self._children):
-            waiting = [child for child in self._children if child.kind != kind]
+        while waiting := [child for child in self._children if child.kind != kind]:
             readable = select.select([child.reports for child in waiting], [], [], TICK_S)[0]
             for child in waiting:  # a pipe at its end would be readable for ever
                 if child.reports in readable:
@@ -147,7 +146,7 @@ class _Pool:
 
     def _read(self, child: _Child) -> None:
         data = os.read(child.reports, 65536)
-        if not data and child.kind != "done":
+        if not data:
             raise LoadError("A load worker died. See agent.log; memory may have run out.")
         *lines, child.pending = (child.pending + data).split(b"\n")
         for line in lines:

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench_agent import stamps
 from bench_agent.http1 import Body, HttpError, body_of, split_head
 from bench_agent.load.failure import failure_of
 from bench_agent.load.pattern import Pattern
@@ -21,7 +22,6 @@ from bench_agent.protocol import RequestRecord
 HEAD_OF_ERROR = 500
 #: Reads that are worked off at a time, so that sockets need not wait.
 SLICE = 64
-_BILLION = 1_000_000_000
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Exchange:
     def stamp(self, at_ns: int) -> None:
         """A read at that time by our own clock."""
         self.by_kernel = False
-        self.stamps.extend(divmod(at_ns, _BILLION))
+        self.stamps.extend(stamps.parted(at_ns))
 
     def drop_read(self) -> None:
         """The newest read was none."""
@@ -62,7 +62,7 @@ class Exchange:
 
     def last_ns(self) -> int:
         """When the newest read came."""
-        return self.stamps[-2] * _BILLION + self.stamps[-1]
+        return stamps.joined(self.stamps[-2], self.stamps[-1])
 
 
 class Reading:
@@ -215,8 +215,7 @@ class Reading:
         exchange = self.exchange
         failure, error = failure_of(self)
         sent = exchange.sent_ns
-        seconds, rest = exchange.stamps[::2].tolist(), exchange.stamps[1::2].tolist()
-        reads = [(s * _BILLION + n) - sent for s, n in zip(seconds, rest, strict=True)]
+        reads = [at - sent for at in stamps.all_joined(exchange.stamps)]
         content = self._first_content
         chunks = self._chunks(reads)
         return RequestRecord(

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from bench_agent import metrics
+from bench_agent.distribution import stats
 from bench_agent.protocol import RequestRecord
 
 
@@ -50,8 +51,8 @@ def compare(records: Sequence[RequestRecord], truths: dict[str, Any]) -> dict[st
 def _stats(
     values: Sequence[float], names: Sequence[str] = ("mean", "p99", "max")
 ) -> dict[str, float]:
-    stats = metrics.stats(values)
-    if stats is None:
+    found = stats(values)
+    if found is None:
         return dict.fromkeys(names, 0.0)
-    known = {"mean": stats.mean, "max": stats.max, **stats.percentiles}
+    known = {"mean": found.mean, "max": found.max, **found.percentiles}
     return {name: round(known[name], 6) for name in names}

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from bench_agent import storage
-from bench_agent.calibration import start_simulator
 from bench_agent.journal import Journal
 from bench_agent.layout import RunDir, Workdir
 from bench_agent.protocol import RunSpec
 from bench_agent.runner import Runner
 from bench_agent.simulator.options import Options
+from bench_agent.simulator.process import start_simulator
 from bench_agent.simulator.server import listen
 from bench_agent.wire import encode
 from tests.bench_agent.misbehaving import misbehaving

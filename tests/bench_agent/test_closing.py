@@ -42,13 +42,16 @@ def vllm(run: RunDir) -> dict[str, Any]:
     return found
 
 
-def test_a_point_is_closed_from_its_records(tmp_path: Path) -> None:
+def test_a_point_is_closed_from_its_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its summary is on disk as it is returned, and vllm.json beside it agrees."""
     spec, run = run_spec(), RunDir(tmp_path)
     write(run, [record(1), record(0)])
     seen = Observed(server={"preemptions": 0}, gpu={"energy_j": 6.0, "energy_valid": True})
+    monkeypatch.setattr("bench_agent.observed.read", lambda *_: seen)
     measured = Measured(0, 1000 * MS, workers=1)
-    found = close_point(run, spec, spec.points[0], measured, None, seen)
+    found = close_point(run, spec, spec.points[0], measured, None)
     written = decode(PointSummary, storage.read_json(run.point(POINT) / "summary.json"))
 
     assert found == written
