@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -13,7 +14,6 @@ import pytest
 
 from bench_agent.load import arrivals, follower
 from bench_agent.load.plan import endpoint
-from bench_agent.load.tally import Tally
 from bench_agent.load.worker import Worker
 from bench_agent.storage import read_records
 from tests.bench_agent.load.loads import load
@@ -27,16 +27,11 @@ pytestmark = [
 STREAMS = 80
 
 
-def work(
-    url: str, control: int, records: Path, *, stall_s: float = 0.0, **changes: object
-) -> Worker:
-    """Put a load on from this process, which stalls at each report; the worker afterwards."""
+def work(url: str, control: int, records: Path, **changes: object) -> Worker:
+    """Put a load on from this process, the worker afterwards."""
     values = {"num_prompts": STREAMS, "max_concurrency": STREAMS, "timeout_s": 30.0}
     made = load(url, **{**values, **changes})
     sink = records.open("ab")
-
-    def report(tally: Tally) -> None:
-        time.sleep(stall_s)
 
     worker = Worker(
         made,
@@ -46,7 +41,7 @@ def work(
         count=1,
         control=control,
         write=sink.write,
-        report=report,
+        report=lambda _: None,
     )
     worker.prepare(STREAMS)
     worker.run(time.time_ns())
@@ -76,7 +71,7 @@ def test_a_client_that_sleeps_has_the_times_all_the_same(records_path: Path) -> 
 
         def stalling(now: int, busy: int) -> None:
             if found._patient:
-                time.sleep(0.06)
+                select.select([], [], [], 0.06)
             step(now, busy)
 
         found.step = stalling  # type: ignore[method-assign]
@@ -174,7 +169,8 @@ def _serve(listener: socket.socket, nodelay: bool, tokens_before_end: int | None
     due = time.monotonic()
     for number in range(tokens_before_end or 100):
         due += 0.008
-        time.sleep(max(0.0, due - time.monotonic()))
+        while (left := due - time.monotonic()) > 0:
+            time.sleep(left)
         for client in clients:
             client.sendall(token("length" if number == 99 else None))
     usage = event({"choices": [], "usage": {"prompt_tokens": 8, "completion_tokens": 100}})
