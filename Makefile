@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test quick lint types imports docs bench-agent
+.PHONY: help setup demo test quick lint types imports docs bench-agent lab lab-down
 
 PACKAGES := bench_agent fabfile provisioning reporting stacks tools
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$$PATH"
@@ -20,6 +20,7 @@ demo: setup ## the whole job on the stack `local`: up, bench, destroy, nothing l
 
 test: setup lint types imports docs ## everything: lint, types, imports, docs, unit and integration tests
 	@sh tools/test-packages
+	@$(IN_VENV) python -m tests.lab prepare || echo "the lab was not prepared; tests that need it say why"
 	@$(IN_VENV) pytest
 
 quick: setup lint types imports ## what needs no engine and no server, in under a minute
@@ -27,6 +28,12 @@ quick: setup lint types imports ## what needs no engine and no server, in under 
 
 bench-agent: setup ## this load client beside others, on a server of known timing
 	@$(IN_VENV) python -m tools.bench_agent
+
+lab: setup ## a test host like a fresh cloud VM, left up to play with (docs/how-to/lab.md)
+	@$(IN_VENV) python -m tests.lab up $(LAB)
+
+lab-down: ## all test hosts and what runs for them are gone
+	@$(IN_VENV) python -m tests.lab down --all
 
 lint: ## style (ruff check, ruff format)
 	@$(IN_VENV) ruff check .

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.lab.fixtures"]
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 

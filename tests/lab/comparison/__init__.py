@@ -1,0 +1,1 @@
+"""`fab provision` beside pyinfra and Ansible: the same operations on the same lab hosts, timed."""
