@@ -94,7 +94,7 @@ def calibrate(spec: RunSpec, workers: int, cache: Path, tick: Tick) -> dict[str,
 
 def largest_streams(spec: RunSpec) -> int:
     """Most requests at once, within what is calibrated."""
-    return min(loads.most_at_once(spec), MAX_STREAMS)
+    return min(loads.most_at_once(spec.points, spec.search), MAX_STREAMS)
 
 
 def usual_rate(streams: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -25,13 +25,15 @@ def workers(spec: RunSpec) -> int:
     """How many processes the load takes."""
     if spec.workers is not None:
         return spec.workers
-    return max(1, min(os.cpu_count() or 1, -(-most_at_once(spec) // STREAMS_A_WORKER)))
+    return max(
+        1, min(os.cpu_count() or 1, -(-most_at_once(spec.points, spec.search) // STREAMS_A_WORKER))
+    )
 
 
-def most_at_once(spec: RunSpec) -> int:
+def most_at_once(points: Sequence[Point], search: Search | None) -> int:
     """Most requests at once in any point or step of the search."""
-    steps = [search_point(spec.search, 0)] if spec.search else []
-    return max(map(at_once, [*spec.points, *steps]))
+    steps = [search_point(search, 0)] if search else []
+    return max(map(at_once, [*points, *steps]))
 
 
 def search_point(search: Search, number: int, value: float | None = None) -> Point:

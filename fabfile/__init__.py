@@ -1,26 +1,33 @@
 """Benchmark a stack: `fab bench --stack STACK`; every task has `fab TASK -h`."""
 
+import importlib
 import sys
 from pathlib import Path
 
 # fab finds this folder from any folder below the checkout, but not what lies beside it.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fabfile.bench import abandon, attach, bench, collect, stop
-from fabfile.client import calibrate
-from fabfile.look import logs, report, status
-from fabfile.reach import ssh, tunnel
+from fabfile import early
 
-__all__ = [
-    "abandon",
-    "attach",
-    "bench",
-    "calibrate",
-    "collect",
-    "logs",
-    "report",
-    "ssh",
-    "status",
-    "stop",
-    "tunnel",
-]
+#: Each task, and the module that holds it.
+_TASKS = {
+    "abandon": "bench",
+    "attach": "bench",
+    "bench": "bench",
+    "calibrate": "client",
+    "collect": "bench",
+    "logs": "look",
+    "provision": "provision",
+    "report": "look",
+    "ssh": "reach",
+    "status": "look",
+    "stop": "bench",
+    "tunnel": "reach",
+}
+
+early.begin(sys.argv)
+# What one task needs loads much faster than what all need, and `fab` needs the tasks it runs.
+_wanted = early.named(sys.argv, _TASKS)
+__all__ = list(_wanted)
+for _name in _wanted:
+    globals()[_name] = getattr(importlib.import_module(f"fabfile.{_TASKS[_name]}"), _name)

@@ -6,16 +6,14 @@ import json
 import sys
 import time
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
-
-from bench_agent.protocol import RunStatus
 from provisioning.errors import DynoError
-from provisioning.progress import Progress
 from provisioning.stack import minutes
+
+if TYPE_CHECKING:  # what shows a load is loaded with what puts one on
+    from bench_agent.protocol import RunStatus
+    from provisioning.progress import Progress
 
 _PLAIN_EVERY_S = 5.0
 
@@ -24,20 +22,29 @@ def progress(*, as_json: bool) -> Progress:
     """The way of telling that fits where standard error goes."""
     if as_json:
         return JsonLines()
-    return Terminal() if sys.stderr.isatty() else Lines()
+    if not sys.stderr.isatty():
+        return Lines()
+    from fabfile.terminal import Terminal  # noqa: PLC0415 - rich is slow to load
+
+    return Terminal()
 
 
 def complain(error: DynoError, *, as_json: bool) -> None:
     """Say what happened and what to do, the log's tail first."""
     if as_json:
-        keys = ("what", "advice", "phase", "host", "retryable", "exit_code", "log")
-        print(json.dumps({"error": {key: getattr(error, key) for key in keys}}))
+        print(json.dumps({"error": about(error)}))
         return
     if error.log:
         print("\n".join(f"  | {line}" for line in error.log.splitlines()), file=sys.stderr)
     print(f"Error ({error.phase}): {error.what}", file=sys.stderr)
     if error.advice:
         print(error.advice, file=sys.stderr)
+
+
+def about(error: DynoError) -> dict[str, Any]:
+    """An error as JSON values."""
+    keys = ("what", "advice", "phase", "host", "retryable", "exit_code", "log")
+    return {key: getattr(error, key) for key in keys}
 
 
 def show_json(value: Any) -> None:
@@ -95,45 +102,3 @@ class JsonLines(Lines):
 
     def _say(self, text: str) -> None:
         print(json.dumps({"progress": text}), file=sys.stderr, flush=True)
-
-
-class Terminal:
-    """One live line at the bottom, what is done above it."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._live: Live | None = None
-        self._name = ""
-
-    def phase(self, name: str) -> None:
-        """A phase begins: the live line is its."""
-        self._name = name
-        self._live = Live(Text(f"… {name}"), console=self._console, transient=True)
-        self._live.start()
-
-    def done(self, name: str, seconds: float) -> None:
-        """A phase ended well: its line stays."""
-        self._end()
-        self._console.print(Text(f"✓ {name} ({seconds:.1f} s)"))
-
-    def note(self, text: str) -> None:
-        """Say something above the live line."""
-        self._console.print(Text(f"  {text}"))
-
-    def load(self, status: RunStatus) -> None:
-        """The live line tells where the load is."""
-        if self._live is None:
-            return
-        share = (status.completed + status.failed) / max(1, status.requested)
-        width = 20
-        bar = "━" * round(share * width) + "╌" * (width - round(share * width))
-        line = Text(f"… {self._name} {bar} {load_line(status)}", no_wrap=True, overflow="ellipsis")
-        self._live.update(line)
-
-    def _end(self) -> None:
-        live, self._live = self._live, None
-        if live is not None:
-            live.stop()
-
-    def __del__(self) -> None:
-        self._end()

@@ -149,9 +149,15 @@ def _stack_line(about: dict[str, Any]) -> str:
     lines += [f"  {_run_line(run)}" for run in about["active"]]
     lock = about.get("lock")
     if lock and not about["active"]:
-        held = f"held by {lock.get('who')} since {lock.get('since')}"
-        lines.append(f"  {held}; its run is over: `fab attach --stack {about['stack']}`")
+        lines.append(f"  {_lock_line(lock, about['stack'])}")
     return "\n".join(lines)
+
+
+def _lock_line(lock: dict[str, Any], stack: str) -> str:
+    who = f"by {lock.get('who')} since {lock.get('since')}"
+    if lock.get("lease"):
+        return f"in use {who} ({lock.get('run_id')})"
+    return f"held {who}; its run is over: `fab attach --stack {stack}`"
 
 
 def _left(seconds: int | None) -> str:

@@ -58,9 +58,11 @@ def bench(site: Site, recipe: Recipe, results: Path, progress: Progress) -> RunD
     progress.note(f"Run {run.run_id}")
     # Where the load comes from this machine, its file is here already.
     ship = data if site.url is None else None
-    with run.controlled(), _accounted(run, phases), prepared(site, run, phases, ship) as host:
+    ready = prepared(site, recipe, run, phases, ship)
+    with run.controlled(), _accounted(run, phases), ready as (host, provisioned):
         with phases("serve"):
             target, about = serve(site, host, recipe, run, progress)
+        about |= provisioned
         about["phases"] = phases.seconds
         if data:
             about["data"] = data.about()
@@ -209,7 +211,7 @@ def _accounted(run: RunDir, phases: Phases) -> Iterator[None]:
             state = run.state()
             if state is not None and state.state == "opened":
                 run.change(state="failed")
-            if isinstance(error, CommandError):
+            if isinstance(error, CommandError) and error.phase == CommandError.phase:
                 error.phase = phases.current
             if isinstance(error, DynoError):
                 rundir.record_error(run, error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -58,12 +58,18 @@ def quote(*words: str) -> str:
     return " ".join(shlex.quote(word) for word in words)
 
 
+#: Of what a failed command printed: what happened and what to do, or None if it cannot tell.
+Explain = Callable[[str], tuple[str, str] | None]
+
+
 @dataclass(frozen=True, init=False)
 class Command:
     """One command for a host, as a value.
 
     `stdin` is what it reads there; `shown` is what errors and the audit log say instead of the
-    argument list (for long scripts). A `Secret` may stand in `stdin` only.
+    argument list (for long scripts). A `Secret` may stand in `stdin` only. With `explain`, a
+    failure that it knows becomes a `HostError` in its words. Lines ``dyno: …`` that a command of
+    a deploy prints are told to whoever waits for it.
     """
 
     argv: tuple[str, ...]
@@ -71,6 +77,7 @@ class Command:
     env: tuple[tuple[str, str], ...]
     stdin: bytes | Secret
     shown: str
+    explain: Explain | None
 
     def __init__(
         self,
@@ -79,6 +86,7 @@ class Command:
         env: Mapping[str, str] | None = None,
         stdin: str | bytes | Secret = b"",
         shown: str = "",
+        explain: Explain | None = None,
     ) -> None:
         for word in (*argv, *(env or {}).values()):
             if not isinstance(word, str):
@@ -89,6 +97,7 @@ class Command:
             "env": tuple((env or {}).items()),
             "stdin": stdin.encode() if isinstance(stdin, str) else stdin,
             "shown": shown,
+            "explain": explain,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -98,10 +107,13 @@ class Command:
         """Make a command of a raw shell script; *args* are its ``$1``, ``$2`` and so on."""
         return cls("sh", "-c", script, "sh", *args, **options)
 
-    def line(self) -> str:
-        """The command as one line for a POSIX shell, without its standard input."""
+    def line(self, *, root: bool = False) -> str:
+        """The command as one line for a POSIX shell, without its standard input.
+
+        For a shell that is *root* already, without sudo.
+        """
         env = ("env", *(f"{k}={v}" for k, v in self.env)) if self.env else ()
-        return quote(*(("sudo", "-n") if self.sudo else ()), *env, *self.argv)
+        return quote(*(("sudo", "-n") if self.sudo and not root else ()), *env, *self.argv)
 
     def payload(self) -> bytes:
         """What it reads on standard input, secrets revealed."""

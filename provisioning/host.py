@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from provisioning import exchange
 from provisioning.command import Command, Fact
@@ -15,12 +17,19 @@ T = TypeVar("T")
 P = ParamSpec("P")
 Question = type[Fact[T]] | Fact[T]
 FACTS_TIMEOUT_S = 120.0  # a hung driver must not hang `fab`
+_NO_ROOT = re.compile(
+    r"^(?:.*: )?(sudo: .*(?:password is required|not found|must be owned|must have a tty"
+    r"|no tty present).*|.*not allowed to execute.*|.*not in the sudoers file.*)$",
+    re.MULTILINE,
+)
 
 
 class Host:
     """One machine behind a `Remote`; `workdir` is our (absolute) folder on it.
 
-    With `dry_run`, changes are not made but listed in `planned`. `who` stands in the audit log.
+    With `dry_run`, changes are not made but listed in `planned`; those made stand in `ran`. `who`
+    stands in the audit log. With `tell`, what commands say to a person is told while they run;
+    with `fence`, nothing is changed while a run of another id has the host's lock.
     """
 
     def __init__(
@@ -37,12 +46,25 @@ class Host:
         self.dry_run = dry_run
         self.who = who
         self.planned: list[Command] = []
+        self.ran: list[Command] = []
+        self.tell: Callable[[str], None] | None = None
+        self.fence = ""
         self._known: dict[Fact[Any], Any] = {}
 
     @property
     def name(self) -> str:
         """The host's name, for messages."""
         return self.remote.name
+
+    def fork(self, *, fresh: bool = False) -> Self:
+        """The same host for a branch of work beside others: what it does is not known here.
+
+        It knows the facts known here; of a *fresh* one only the lasting.
+        """
+        branch = copy.copy(self)
+        branch.planned, branch.ran = [], []
+        branch._known = self._lasting() if fresh else dict(self._known)  # noqa: SLF001 - its own
+        return branch
 
     def path(self, *parts: str) -> str:
         """Return a path below the working folder."""
@@ -67,12 +89,20 @@ class Host:
         facts = [f for f in dict.fromkeys(map(_instance, questions)) if f not in self._known]
         if not facts:
             return
+        facts.sort(key=lambda fact: fact.command.sudo)  # they share one call of sudo
         commands = [fact.command for fact in facts]
         boundary = secrets.token_hex(16)
         script = exchange.asking(commands, self.workdir, boundary)
         answers = self._send(script, commands, boundary, FACTS_TIMEOUT_S)
         for fact, answer in zip(facts, answers, strict=True):
             self._known[fact] = self._answer(fact, answer)
+
+    def forget(self, *questions: Question[Any]) -> None:
+        """Ask *questions* anew when they are asked next; without any, all but lasting ones."""
+        if not questions:
+            self._known = self._lasting()
+        for question in questions:
+            self._known.pop(_instance(question), None)
 
     def apply(
         self,
@@ -106,10 +136,18 @@ class Host:
         if self.dry_run or not commands:
             self.planned += commands
             return ()
-        self._known = {fact: known for fact, known in self._known.items() if fact.lasting}
+        self._known = self._lasting()
+        self.ran += commands
         boundary = secrets.token_hex(16)
-        script = exchange.changing(commands, self.workdir, boundary, f"{self.who} {label}")
-        answers = self._send(script, commands, boundary, timeout_s)
+        script = exchange.changing(
+            commands,
+            self.workdir,
+            boundary,
+            f"{self.who} {label}",
+            self.fence,
+            beating=self.tell is not None,
+        )
+        answers = self._send(script, commands, boundary, timeout_s, self.tell)
         for command, answer in zip(commands, answers, strict=False):
             self._check(command, answer)
         return tuple(answers)
@@ -120,23 +158,61 @@ class Host:
         script = exchange.asking([command], self.workdir, boundary)
         return self._send(script, [command], boundary, timeout_s)[0]
 
+    def _lasting(self) -> dict[Fact[Any], Any]:
+        return {fact: known for fact, known in self._known.items() if fact.lasting}
+
     def _send(
-        self, script: str, commands: Sequence[Command], boundary: str, timeout_s: float | None
+        self,
+        script: str,
+        commands: Sequence[Command],
+        boundary: str,
+        timeout_s: float | None,
+        tell: Callable[[str], None] | None = None,
     ) -> list[Completed]:
-        completed = self.remote.run(exchange.SHELL, stdin=script.encode(), timeout_s=timeout_s)
-        answers = exchange.answers(completed, boundary)
+        if tell is None:
+            sent = self.remote.run(exchange.SHELL, stdin=script.encode(), timeout_s=timeout_s)
+        else:
+            sent = self._streamed(script, boundary, tell)
+        if exchange.lost(sent, boundary):
+            raise _taken_over(self.name)
+        answers = exchange.answers(sent, boundary)
         stopped = bool(answers) and answers[-1].exit_code != 0
         if len(answers) < len(commands) and not stopped:
+            self._require_root(commands[len(answers)], sent)
             raise self._failed(
                 commands[len(answers)],
-                completed,
+                sent,
                 "The exchange broke off: check that the user's login shell is a POSIX shell.",
             )
         return answers
 
+    def _streamed(self, script: str, boundary: str, tell: Callable[[str], None]) -> Completed:
+        said = bytearray()
+        with self.remote.stream(exchange.SHELL, stdin=script.encode()) as lines:
+            for line in lines:
+                said += line
+                if line.startswith(exchange.TELLS.encode()):
+                    tell(line.decode(errors="replace").removeprefix(exchange.TELLS).strip())
+        text = bytes(said).replace(exchange.beat(boundary), b"").decode(errors="replace")
+        return Completed(0, text, "")
+
     def _check(self, command: Command, answer: Completed) -> None:
-        if answer.exit_code != 0:
-            raise self._failed(command, answer)
+        if answer.exit_code == 0:
+            return
+        self._require_root(command, answer)
+        said = command.redact(f"{answer.stdout}\n{answer.stderr}")
+        if command.explain and (known := command.explain(said)):
+            raise HostError(*known, host=self.name, log=said)
+        raise self._failed(command, answer)
+
+    def _require_root(self, command: Command, answer: Completed) -> None:
+        said = _NO_ROOT.search(f"{answer.stderr}\n{answer.stdout}") if command.sudo else None
+        if said:
+            raise HostError(
+                f"Our user may not become root on {self.name} ({said[1].rstrip('.').strip()}).",
+                "Let it use sudo there without a password, or log in as root.",
+                host=self.name,
+            )
 
     def _failed(self, command: Command, answer: Completed, advice: str = "") -> CommandError:
         return CommandError(
@@ -153,6 +229,14 @@ class Host:
             return fact.when_missing
         self._check(fact.command, answer)
         return fact.parse(answer.stdout)
+
+
+def _taken_over(name: str) -> HostError:
+    return HostError(
+        f"The lock of {name} was taken over by somebody else, for it was not renewed.",
+        "Nothing more was changed; see who uses the host with `fab status`, then try again.",
+        host=name,
+    )
 
 
 def _instance(question: Question[T]) -> Fact[T]:

@@ -38,15 +38,20 @@ class Phases:
         self.seconds: dict[str, float] = {}
         self.current = "open"
 
+    def add(self, name: str, seconds: float) -> None:
+        """Keep what a part of a phase took; parts may overlap: ``provision.docker``."""
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + seconds, 3)
+
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """Time one phase; a phase that is entered again adds up."""
         self.current = name
+        self.seconds.setdefault(name, 0.0)  # before its parts
         self.progress.phase(name)
         begun = time.monotonic()
         try:
             yield
         finally:
             took = time.monotonic() - begun
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + took, 3)
+            self.add(name, took)
         self.progress.done(name, took)

@@ -10,6 +10,7 @@ import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
 from bench_agent import protocol
+from provisioning.host_schema import HostNeeds, Url
 from provisioning.recipe_limits import Limits
 from provisioning.recipe_load import Load, Point
 from provisioning.recipe_values import Count, Seconds, Strict
@@ -17,6 +18,7 @@ from provisioning.recipe_values import Count, Seconds, Strict
 __all__ = ["Engine", "Limits", "Load", "Model", "Point", "Recipe", "Strict", "Timeouts"]
 
 _SECRET = re.compile(r"(^|_)(TOKEN|KEY|SECRET|PASSWORD|PASSPHRASE)$")
+_BREAKS = set("\x85\u2028\u2029")
 _OURS = {"port": "engine.port", "host": "nothing (loopback)", "model": "model.name"}
 
 
@@ -49,6 +51,14 @@ class Model(Strict):
 
     name: str = Field(min_length=1, description="Name or path; requests ask for it by this name.")
     revision: str | None = Field(default=None, description="Commit of the model's repository.")
+    path: str | None = Field(
+        default=None,
+        pattern=r"^/\S",
+        description="Folder on the host that holds it; used as it is.",
+    )
+    hub: Url | None = Field(
+        default=None, description="Model hub; default: `$HF_ENDPOINT`, else Hugging Face's own."
+    )
     max_model_len: Count | None = Field(default=None, description="Longest context, in tokens.")
 
 
@@ -86,6 +96,9 @@ class Recipe(Strict):
     engine: Engine = Field(description="The server.")
     launcher: str = Field(description="How it is started: a module of provisioning/launchers.")
     load: Load = Field(description="The load.")
+    host: HostNeeds = Field(
+        default_factory=HostNeeds, description="What the host is to be before that."
+    )
     limits: Limits = Field(default_factory=Limits, description="What makes a point invalid.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="How long is waited.")
     planned_s: Seconds | None = Field(
@@ -123,5 +136,8 @@ class Recipe(Strict):
 
     def to_yaml(self) -> str:
         """The recipe as it takes effect, defaults and overrides included."""
-        text = yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
-        return str(text)
+        plain = self.model_dump()
+        text = str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+        if _BREAKS & set(text):  # PyYAML writes them as they are, and reads them as line ends
+            text = str(yaml.safe_dump(plain, sort_keys=False))
+        return text

@@ -11,6 +11,7 @@ import hashlib
 import io
 import logging
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -226,6 +227,7 @@ def _connect(host: HostOutput, private_key: str | None) -> Any:
     pin(connection.client, host)
     where = f"{host.name} ({host.address}:{host.port})"
     try:
+        connection.connect_kwargs["sock"] = _dial(host)
         connection.open()
     except paramiko.BadHostKeyException as error:
         raise _other_key(where, host, error.key) from None
@@ -245,6 +247,13 @@ def _connect(host: HostOutput, private_key: str | None) -> Any:
         ) from error
     connection.client.get_transport().set_keepalive(KEEPALIVE_S)
     return connection
+
+
+def _dial(host: HostOutput) -> socket.socket:
+    """A socket on which small packets do not wait for each other: that costs 40 ms a command."""
+    dialled = socket.create_connection((host.address, host.port), CONNECT_TIMEOUT_S)
+    dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return dialled
 
 
 def pin(client: paramiko.SSHClient, host: HostOutput) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -11,15 +11,17 @@ from typing import Any
 
 from bench_agent.protocol import Target
 from provisioning import agent as agents
-from provisioning import data_file, engines, launchers, readiness
+from provisioning import calibration, data_file, engines, launchers, needs, readiness
 from provisioning.command import Command, Secret
 from provisioning.data_file import DataFile
+from provisioning.deploys import gpu_host
+from provisioning.deploys.report import Report
+from provisioning.deploys.step import Step
 from provisioning.engines.base import Site as Offer
 from provisioning.errors import DynoError
-from provisioning.facts.agents import Agents
-from provisioning.facts.lock import LockOwner, Owner
+from provisioning.facts.lock import Owner
 from provisioning.facts.python import Pythons, usable
-from provisioning.facts.system import System
+from provisioning.holding import held
 from provisioning.host import Host
 from provisioning.operations import agent as agent_operations
 from provisioning.operations import files, lock
@@ -27,45 +29,92 @@ from provisioning.progress import Phases, Progress
 from provisioning.recipe_schema import Recipe
 from provisioning.rundir import RunDir
 from provisioning.site import Site, api_key, owner, served_model
+from stacks.outputs import HostOutput
 
 _RESCUED_LINES = 100_000
 
 
 @contextmanager
 def prepared(
-    site: Site, run: RunDir, phases: Phases, data: DataFile | None = None
-) -> Iterator[Host]:
-    """The host is ours, agent and *data* are on it; given back when the run was not launched.
+    site: Site, recipe: Recipe, run: RunDir, phases: Phases, data: DataFile | None = None
+) -> Iterator[tuple[Host, dict[str, Any]]]:
+    """The host is ours and fit for *recipe*, agent and *data* are on it; and what it is.
+
+    It is given back when the run was not launched.
 
     Raises:
-        HostError: somebody else uses the host, or its Python is too old.
+        HostError: somebody else uses the host, or it cannot be made fit.
     """
-    archive = agents.build()
     host = site.host()
+    wanted = needs.of(recipe, _host_output(site), site.workdir) if site.url is None else None
+    topics = gpu_host.collect(wanted) if wanted else ()
+    deploy = gpu_host.Deploy(host, (*topics, *_brought(host, recipe, data)))
     with phases("connect"):
-        wanted = data_file.facts(host, data) if data else ()
-        host.gather(System, LockOwner, *agent_operations.facts(host), *wanted)
-        usable(host.fact(Pythons), host.name)
+        deploy.prepare()
     ours = Owner(owner(), run.run_id, datetime.now(UTC).isoformat(timespec="seconds"))
     with phases("provision"):
-        missing = archive.name not in host.fact(Agents)
-        shipping = list(agent_operations.shipped(host, archive.name, archive.data))
-        bringing = list(data_file.shipped(host, data)) if data else []
-        lock.acquire(host, ours)
-        host.execute(*shipping, label="agent.shipped")
-        host.execute(*bringing, label="data.shipped")
-        if missing:
-            phases.progress.note(f"Shipped {archive.name} ({len(archive.data) // 1024} KiB).")
-        if data and bringing:
-            phases.progress.note(f"Shipped {data.path.name} ({len(data.content) // 1024} KiB).")
+        report = _provisioned(deploy, ours, phases)
+        _tell_shipped(report, data, phases.progress.note)
+        about: dict[str, Any] = {"provision": report.about()}
+        if wanted:
+            host.gather(*deploy.facts)  # again, if anything was changed
+            about["host"] = gpu_host.about(host, wanted)
+        host.forget()
     try:
-        yield host
+        yield host, about
     except BaseException:
         state = run.state()
         if state is not None and state.state == "opened":
             with suppress(DynoError):
                 release(site, run.run_id)
         raise
+
+
+def _brought(host: Host, recipe: Recipe, data: DataFile | None) -> Iterator[Step]:
+    """What every run brings to its host: the agent, calibrated, and the file of its workload."""
+    archive = agents.build()
+    yield Step(
+        "agent",
+        agent_operations.facts(host),
+        operations=(lambda h: agent_operations.shipped(h, archive.name, archive.data),),
+        after=("disks",),
+    )
+    yield calibration.step(recipe)
+    if data is not None:
+        file = data
+        yield Step(
+            "data",
+            data_file.facts(host, file),
+            operations=(lambda h: data_file.shipped(h, file),),
+            after=("agent",),
+        )
+
+
+def _host_output(site: Site) -> HostOutput | None:
+    return site.outputs.hosts[0] if site.outputs and site.outputs.hosts else None
+
+
+def _tell_shipped(report: Report, data: DataFile | None, note: Callable[[str], None]) -> None:
+    archive = agents.build()
+    if "agent" in report.changed:
+        note(f"Shipped {archive.name} ({len(archive.data) // 1024} KiB).")
+    if data and "data" in report.changed:
+        note(f"Shipped {data.path.name} ({len(data.content) // 1024} KiB).")
+
+
+def _provisioned(deploy: gpu_host.Deploy, ours: Owner, phases: Phases) -> Report:
+    """Do what is to do, if anything; the lock is the run's afterwards."""
+    note = phases.progress.note
+    if not deploy.work:
+        lock.acquire(deploy.host.fork(), ours, note)  # what is known of the host stays true
+        return deploy.plan()
+    with held(deploy.host, ours, note) as hold:
+        report = deploy.run(lambda step, text: note(f"{step}: {text}"), again=hold.late)
+        hold.keep()
+    for step in report.steps:
+        if step.changed:
+            phases.add(f"provision.{step.name}", step.seconds)
+    return report
 
 
 def serve(

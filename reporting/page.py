@@ -143,12 +143,17 @@ def tiles(run: Run) -> list[tuple[str, str, str, str]]:
 
 
 def phases(run: Run) -> list[tuple[str, str, list[Phase]]]:
-    """(where, total, phases) for the controller's clock and the host's."""
+    """(where, total, phases) for the controller's clock and the host's.
+
+    Parts of a phase (``provision.docker``) overlap, and are in its time already.
+    """
     found = [
         ("From here", run.home.phases if run.home else {}),
         ("On the host", run.manifest.phases if run.manifest else {}),
     ]
-    return [(w, figures.seconds(sum(p.values())), _phases(p)) for w, p in found if p]
+    whole = [sum(s for name, s in p.items() if "." not in name) for _, p in found]
+    both = zip(found, whole, strict=True)
+    return [(w, figures.seconds(total), _phases(p)) for (w, p), total in both if p]
 
 
 def commands(run: Run) -> str:

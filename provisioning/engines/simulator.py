@@ -5,6 +5,7 @@ from __future__ import annotations
 from provisioning.engines.base import API_KEY, PORT, ProcessSpec, Site, flags
 from provisioning.recipe_schema import Recipe
 
+READS_WEIGHTS = False
 
 def spec(recipe: Recipe, site: Site) -> ProcessSpec:
     """Run the simulator from the agent's archive, on loopback, for the recipe's model."""

@@ -11,34 +11,43 @@ _ASK = """
 if [ -d "$1" ]; then kind=directory
 elif [ -f "$1" ]; then kind=file
 else kind=other; fi
-printf '%s %s ' $kind "$(stat -L -c %a "$1")"
-[ $kind != file ] || sha256sum <"$1" | cut -c 1-64
+printf '%s ' $kind
+stat -L -c '%a %U:%G' "$1" 2>/dev/null || stat -c '%a %U:%G' "$1"
+[ $kind != file ] || sha256sum <"$1" 2>/dev/null || :
 """
 
 
 @dataclass(frozen=True)
 class Found:
-    """`kind`: ``directory``, ``file`` or ``other``; `sha256` of a file's content."""
+    """`kind`: ``directory``, ``file`` or ``other`` (a link that leads nowhere, a device).
+
+    `sha256` of a file's content, empty where we may not read it; `owner` is ``user:group``.
+    """
 
     kind: str
     mode: int
     sha256: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True)
 class AtPath(Fact[Found | None]):
-    """What lies at `path` (links followed); None when nothing does."""
+    """What lies at `path` (links followed); None when nothing does.
+
+    `sudo` where only root may look.
+    """
 
     path: str
+    sudo: bool = False
 
     @property
     def command(self) -> Command:
-        """Ask for kind, mode and hash."""
-        return Command.shell(_ASK, self.path, shown=f"look at {self.path}")
+        """Ask for kind, mode, owner and hash."""
+        return Command.shell(_ASK, self.path, sudo=self.sudo, shown=f"look at {self.path}")
 
     def parse(self, stdout: str) -> Found | None:
-        """Read ``file 644 <sha256>``, or nothing."""
+        """Read ``file 644 root:root``, a file's hash in the next line; or nothing."""
         if not stdout.strip():
             return None
-        kind, mode, *digest = stdout.split()
-        return Found(kind, int(mode, 8), *digest)
+        kind, mode, owner, *digest = stdout.split()[:4]
+        return Found(kind, int(mode, 8), digest[0] if digest else "", owner)

@@ -10,9 +10,10 @@ _ASK = r"""
 echo "hostname=$(uname -n)"
 echo "kernel=$(uname -r)"
 echo "machine=$(uname -m)"
-echo "os=$(. /etc/os-release 2>/dev/null && echo "$PRETTY_NAME")"
-cpu=$(lscpu 2>/dev/null | sed -n 's/^Model name: *//p' | head -n 1)
-echo "cpu=${cpu:-$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)}"
+(. /etc/os-release && printf 'os=%s\nid=%s\nrelease=%s\ncodename=%s\n' \
+  "$PRETTY_NAME" "$ID" "$VERSION_ID" "$VERSION_CODENAME") 2>/dev/null
+cpu=$(sed -n 's/^model name[^:]*: *//p;T;q' /proc/cpuinfo)
+echo "cpu=${cpu:-$(lscpu 2>/dev/null | sed -n 's/^Model name: *//p' | head -n 1)}"
 echo "cores=$(nproc)"
 echo "memory_kib=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)"
 echo "boot_id=$(cat /proc/sys/kernel/random/boot_id)"
@@ -21,7 +22,11 @@ echo "boot_id=$(cat /proc/sys/kernel/random/boot_id)"
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine and what runs on it; `cores` are those that we may use."""
+    """The machine and what runs on it; `cores` are those that we may use.
+
+    `distribution`, `release` and `codename` are those of /etc/os-release: ``debian``, ``12``,
+    ``bookworm``; empty where it does not tell.
+    """
 
     hostname: str
     kernel: str
@@ -31,6 +36,9 @@ class Machine:
     cores: int
     memory_mib: int
     boot_id: str
+    distribution: str = ""
+    release: str = ""
+    codename: str = ""
 
 
 class System(Fact[Machine]):
@@ -46,9 +54,12 @@ class System(Fact[Machine]):
             hostname=said["hostname"],
             kernel=said["kernel"],
             machine=said["machine"],
-            os=said["os"],
+            os=said.get("os", ""),
             cpu=said["cpu"],
             cores=int(said["cores"]),
             memory_mib=int(said["memory_kib"]) // 1024,
             boot_id=said["boot_id"],
+            distribution=said.get("id", ""),
+            release=said.get("release", ""),
+            codename=said.get("codename", ""),
         )

@@ -10,7 +10,7 @@ from provisioning.errors import HostError
 from provisioning.facts.paths import AtPath, Found
 from provisioning.host import Host
 
-_MAKE = 'mkdir -p -- "$1" && chmod "$2" "$1"'
+_MAKE = 'mkdir -p -- "$1" && chmod "$2" "$1" && { [ -z "$3" ] || chown "$3" "$1"; }'
 
 # The hash is checked before the rename: a file under its name is whole.
 _WRITE = """
@@ -18,6 +18,7 @@ umask 077
 new=$(mktemp "$1.XXXXXX") || exit
 trap 'rm -f "$new"' EXIT
 cat >"$new" && chmod "$2" "$new" || exit
+[ -z "$4" ] || chown "$4" "$new" || exit
 if [ "$(sha256sum <"$new" | cut -c 1-64)" != "$3" ]; then
   echo "content damaged on its way" >&2
   exit 1
@@ -26,46 +27,73 @@ mv -f "$new" "$1"
 """
 
 
-def directory(host: Host, path: str, mode: int = 0o755) -> Iterator[Command]:
-    """*path* is a directory with *mode*."""
-    found = _expect(host, path, "directory")
-    if found is None or found.mode != mode:
-        yield make(path, mode)
+def directory(
+    host: Host, path: str, mode: int = 0o755, *, sudo: bool = False, owner: str | None = None
+) -> Iterator[Command]:
+    """*path* is a directory with *mode*, and of *owner* (``user:group``) if one is given.
+
+    With *sudo* it is looked at and made by root. The fact it asks is ``AtPath(path, sudo)``.
+    """
+    found = _expect(host, path, "directory", sudo=sudo)
+    if found is None or found.mode != mode or _other(found, owner):
+        yield make(path, mode, sudo=sudo, owner=owner)
 
 
 def file(
-    host: Host, path: str, content: str | bytes | Secret, mode: int = 0o644
+    host: Host,
+    path: str,
+    content: str | bytes | Secret,
+    mode: int = 0o644,
+    *,
+    sudo: bool = False,
+    owner: str | None = None,
 ) -> Iterator[Command]:
-    """*path* is a file with exactly *content* and *mode*; its folder exists already."""
-    found = _expect(host, path, "file")
+    """*path* is a file with exactly *content* and *mode*; its folder exists already.
+
+    *sudo*, *owner*: as with `directory`.
+    """
+    found = _expect(host, path, "file", sudo=sudo)
     if found is None or found.sha256 != _sha256(content):
-        yield write(path, content, mode)
-    elif found.mode != mode:
-        yield Command("chmod", f"{mode:o}", path)
+        yield write(path, content, mode, sudo=sudo, owner=owner)
+        return
+    if _other(found, owner):
+        yield Command("chown", str(owner), path, sudo=sudo)
+    if found.mode != mode or _other(found, owner):  # a change of owner drops some bits
+        yield Command("chmod", f"{mode:o}", path, sudo=sudo)
 
 
-def make(path: str, mode: int) -> Command:
+def make(path: str, mode: int, *, sudo: bool = False, owner: str | None = None) -> Command:
     """Make a directory, and those above it."""
-    return Command.shell(_MAKE, path, f"{mode:o}", shown=f"make folder {path} ({mode:04o})")
+    shown = f"make folder {path} ({_about(mode, owner)})"
+    return Command.shell(_MAKE, path, f"{mode:o}", owner or "", sudo=sudo, shown=shown)
 
 
-def write(path: str, content: str | bytes | Secret, mode: int) -> Command:
+def write(
+    path: str,
+    content: str | bytes | Secret,
+    mode: int,
+    *,
+    sudo: bool = False,
+    owner: str | None = None,
+) -> Command:
     """Write a file in one step: whoever reads it sees the old content or the new one."""
     digest = _sha256(content)
+    # Not even the hash of a secret is to stand in a log.
+    hashed = "" if isinstance(content, Secret) else f", sha256 {digest[:12]}"
     return Command.shell(
         _WRITE,
         path,
         f"{mode:o}",
         digest,
+        owner or "",
+        sudo=sudo,
         stdin=content,
-        # Not even the hash of a secret is to stand in a log.
-        shown=f"write {path} ({mode:04o}"
-        + (")" if isinstance(content, Secret) else f", sha256 {digest[:12]})"),
+        shown=f"write {path} ({_about(mode, owner)}{hashed})",
     )
 
 
-def _expect(host: Host, path: str, kind: str) -> Found | None:
-    found = host.fact(AtPath(path))
+def _expect(host: Host, path: str, kind: str, *, sudo: bool) -> Found | None:
+    found = host.fact(AtPath(path, sudo))
     if found is not None and found.kind != kind:
         raise HostError(
             f"{path} should be a {kind}, but a {found.kind} is there.",
@@ -73,6 +101,14 @@ def _expect(host: Host, path: str, kind: str) -> Found | None:
             host=host.name,
         )
     return found
+
+
+def _other(found: Found, owner: str | None) -> bool:
+    return owner is not None and found.owner != owner
+
+
+def _about(mode: int, owner: str | None) -> str:
+    return f"{mode:04o}, {owner}" if owner else f"{mode:04o}"
 
 
 def _sha256(content: str | bytes | Secret) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bench_agent.protocol import RunStatus
 from fabfile import console
+from fabfile.terminal import Terminal
 
 
 def _status(**changes: Any) -> RunStatus:
@@ -80,7 +81,7 @@ def test_json_progress_is_json_lines(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_terminal_keeps_done_phases_above_a_live_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """At 80 columns, without colour, every line fits."""
     screen = io.StringIO()
-    terminal = console.Terminal()
+    terminal = Terminal()
     terminal._console = Console(file=screen, width=80, force_terminal=True, color_system=None)
     terminal.phase("load")
     terminal.load(_status())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,13 @@ from typing import Any
 import pytest
 
 from fabfile import client
-from provisioning import agent, calibration
+from provisioning import agent, calibration, recipe
 from provisioning.archive import pack
 from provisioning.errors import BenchError, HostError, UsageError
+from provisioning.facts.calibrations import Calibrations
+from provisioning.facts.system import System
+from provisioning.host import Host
+from provisioning.operations import agent as agent_operations
 from provisioning.remote import LocalRemote
 from provisioning.site import Site
 from tests.provisioning.test_bench import Told
@@ -32,6 +37,19 @@ def main():
         print("--nope is none.", file=sys.stderr)
         sys.exit(2)
     print(json.dumps({"args": args, "run_id": owner["run_id"]}))
+"""
+
+
+#: An agent that writes down what it is asked, and cannot do with 77 streams.
+NOTES = b"""
+import json, sys
+from pathlib import Path
+def main():
+    args = sys.argv[1:]
+    Path(args[args.index("--workdir") + 1], "asked.json").write_text(json.dumps(args))
+    if "77" in args:
+        sys.exit("It was not to be.")
+    print("{}")
 """
 
 
@@ -93,3 +111,71 @@ def test_a_host_in_use_is_left_alone(site: Site) -> None:
         calibration.calibrate(site, Told())
 
     assert lock.exists()
+
+
+def test_a_run_finds_its_calibration_made(quiet: Site) -> None:
+    """The step of a deploy asks the agent for the recipe's highest load, as a run would."""
+    told: list[str] = []
+
+    step(prepared(quiet), 64, told)
+
+    assert ["calibrate", "--streams", "64"] == asked(quiet)[:3]
+    assert [] == told
+
+
+def test_a_calibration_that_is_known_costs_nothing(quiet: Site) -> None:
+    """Nothing is said to the host."""
+    key = {"agent_sha256": "0" * 64, "kernel": platform.release(), "streams": 64}
+    host = prepared(quiet)
+    Path(quiet.workdir, "calibration", "x.json").write_text(json.dumps({"key": key}))
+    host.gather(Calibrations)
+    before = host.remote.exchanges
+
+    step(host, 64, [])
+    other = host.fork()
+    step(other, 65, [])
+
+    assert ["calibrate", "--streams", "65"] == asked(quiet)[:3]
+    assert before + 1 == host.remote.exchanges
+
+
+def test_a_calibration_that_fails_is_left_to_the_run(quiet: Site) -> None:
+    """The host is fit all the same; a person is told."""
+    told: list[str] = []
+
+    step(prepared(quiet), 77, told)
+
+    assert [True] == [text.endswith("It was not to be. The run tries again.") for text in told]
+
+
+@pytest.fixture
+def quiet(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A place whose agent writes down what it was asked."""
+    files = {"bench_agent/__init__.py": b"", "bench_agent/cli.py": NOTES}
+    made = agent.Archive(pack(files), "0" * 64)
+    build: Callable[[], Any] = lambda: made  # noqa: E731 - one line is enough
+    monkeypatch.setattr(agent, "build", build)
+    return site
+
+
+def prepared(site: Site) -> Host:
+    """The host, with its agent on it."""
+    host = site.host()
+    made = agent.build()
+    host.execute(*agent_operations.shipped(host, made.name, made.data), label="agent")
+    host.gather(System)
+    return host
+
+
+def asked(site: Site) -> list[str]:
+    """What the agent was asked last."""
+    found: list[str] = json.loads(Path(site.workdir, "asked.json").read_text())
+    return found
+
+
+def step(host: Host, streams: int, told: list[str]) -> None:
+    """The step's own work, for a recipe whose highest load is so many streams."""
+    chosen = recipe.load("rehearsal", [f"load.points.1.num_prompts={streams}"])
+    run = calibration.step(chosen).run
+    assert run is not None
+    run(host, told.append)

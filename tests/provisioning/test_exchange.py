@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provisioning import exchange
 from provisioning.command import Command
-from provisioning.remote import Completed
+from provisioning.facts.changing import Changing
+from provisioning.host import Host
+from provisioning.remote import Completed, LocalRemote
 
 TEXT = st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs"]), max_size=60)
 
@@ -78,3 +84,108 @@ def test_commands_know_the_working_folder() -> None:
     """It stands in $DYNO_WORKDIR, blanks and all."""
     script = exchange.asking([Command.shell('printf %s "$DYNO_WORKDIR"')], "/a b/c", "b0")
     assert ["/a b/c"] == [a.stdout for a in exchange.answers(talk(script), "b0")]
+
+
+def sudo_on_path(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """A `sudo`, for a user who is not root."""
+    for name, text in (("sudo", script), ("id", "echo 1000")):
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def test_questions_to_root_share_one_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call costs: all are asked in one, and know the folder and the language, too."""
+    sudo_on_path(tmp_path, monkeypatch, f'echo called >>{tmp_path}/calls; shift; exec "$@"')
+    root = Command.shell('printf "$1 $DYNO_WORKDIR $LC_ALL"', "x", sudo=True)
+    commands = [Command("echo", "plain"), root, Command("cat", sudo=True, stdin=b"\0in")]
+    answers = exchange.answers(talk(exchange.asking(commands, "/w", "b0")), "b0")
+    assert ["plain\n", "x /w C", "\0in"] == [answer.stdout for answer in answers]
+    assert "called\n" == (tmp_path / "calls").read_text()
+
+
+def test_without_sudo_plain_questions_are_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what sudo said stands after them."""
+    sudo_on_path(tmp_path, monkeypatch, "echo sudo: a password is required >&2; exit 1")
+    commands = [Command("echo", "plain"), Command("id", sudo=True)]
+    done = talk(exchange.asking(commands, "/w", "b0"))
+    assert ["plain\n"] == [answer.stdout for answer in exchange.answers(done, "b0")]
+    assert "sudo: a password is required\n" in done.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="for root")
+def test_root_needs_no_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a person logs in as root there may be none."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    (tmp_path / "sudo").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "sudo").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    change = exchange.changing([Command("echo", "x", sudo=True)], "/w", "b0", "me")
+    ask = exchange.asking([Command("echo", "y", sudo=True)], "/w", "b0")
+    said = [exchange.answers(talk(script), "b0")[0].stdout for script in (change, ask)]
+    assert ["x\n", "y\n"] == said
+
+
+def test_a_beating_script_says_something_and_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beats between the lines are no output; errors stand in it; nothing lingers at its end."""
+    monkeypatch.setattr(exchange, "_BEAT_S", 0.05)
+    commands = [Command.shell("echo a; echo b >&2; sleep 0.3; printf c"), Command("false")]
+    script = exchange.changing(commands, str(tmp_path), "b0", "me", beating=True)
+    monkeypatch.setattr(exchange, "_BEAT_S", 60)
+    begun = time.monotonic()
+    done = talk(script)
+    beats = done.stdout.count("--b0 beat")
+    plain = Completed(0, done.stdout.replace(exchange.beat("b0").decode(), ""), "")
+    assert [Completed(0, "a\nb\nc", ""), Completed(1, "", "")] == exchange.answers(plain, "b0")
+    assert beats >= 3
+    slow = exchange.changing([Command("true")], str(tmp_path), "b0", "me", beating=True)
+    talk(slow)
+    assert time.monotonic() - begun < 20
+
+
+def test_a_fence_lets_the_owner_alone_pass(tmp_path: Path) -> None:
+    """Free or ours: changed. Another's: nothing is run, and that is told."""
+    touch = [Command("touch", f"{tmp_path}/x")]
+    script = exchange.changing(touch, str(tmp_path), "b0", "me", "run-1")
+    (tmp_path / "lock").mkdir()
+    owner = tmp_path / "lock" / "owner.json"
+    owner.write_text('{"run_id": "run-2"}')
+    refused = talk(script)
+    assert (True, []) == (exchange.lost(refused, "b0"), exchange.answers(refused, "b0"))
+    assert not (tmp_path / "x").exists()
+    owner.write_text('{"run_id": "run-1"}')
+    assert not exchange.lost(talk(script), "b0")
+    owner.unlink()
+    assert 1 == len(exchange.answers(talk(script), "b0"))
+
+
+def test_changes_are_seen_while_they_are_made_but_not_what_they_leave_running(
+    tmp_path: Path,
+) -> None:
+    """The script's own life counts: who waits for it does not wait for a server it started."""
+    command = Command.shell('sleep 30 >/dev/null 2>&1 & echo $!; cat "$1"', f"{tmp_path}/pipe")
+    os.mkfifo(tmp_path / "pipe")
+    script = exchange.changing([command], str(tmp_path), "b0", "me")
+    with subprocess.Popen(
+        ["/bin/sh", "-c", exchange.SHELL], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(script.encode())
+        process.stdin.close()
+        with (tmp_path / "pipe").open("w"):  # it is at work now
+            assert changing(tmp_path)
+        assert process.stdout is not None
+        server = int(process.stdout.read().split()[0])
+    try:
+        assert not changing(tmp_path)
+    finally:
+        os.kill(server, signal.SIGKILL)
+
+
+def changing(folder: Path) -> bool:
+    """The fact, asked anew."""
+    return Host(LocalRemote(folder), str(folder)).fact(Changing)

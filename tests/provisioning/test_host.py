@@ -137,3 +137,128 @@ def test_a_relative_working_folder_is_refused() -> None:
 def test_paths_lie_below_the_working_folder() -> None:
     """A slash at its end does not double."""
     assert "/w/agent/x" == Host(NoRemote(), "/w/").path("agent", "x")
+
+
+class Root(Fact[str]):
+    command = Command("echo", "root", sudo=True)
+
+    def parse(self, stdout: str) -> str:
+        return stdout.strip()
+
+
+NO_SUDO = (
+    "sudo: a password is required",
+    "sh: 12: sudo: not found",
+    "/bin/sh: line 4: sudo: command not found",
+    "Sorry, user dyno is not allowed to execute '/bin/sh -s' as root on lab-1.",
+    "dyno is not in the sudoers file.",
+)
+
+
+@pytest.mark.parametrize("said", NO_SUDO)
+def test_a_question_that_only_root_may_ask_says_that_we_are_not(said: str) -> None:
+    """One sentence in place of a command that failed, before anything was changed."""
+    host = Host(ScriptedRemote(0, "boot\n--{b} 0\n", f"\n--{{b}}\n{said}\n"), "/w")
+    with pytest.raises(HostError, match="may not become root on fake-host") as caught:
+        host.gather(Root, Boot)
+    assert said.rstrip(".")[-12:] in caught.value.what
+
+
+@pytest.mark.parametrize("said", NO_SUDO)
+def test_a_change_that_only_root_may_make_says_so_too(said: str) -> None:
+    """The same sentence."""
+    host = Host(ScriptedRemote(0, "\n--{b} 1\n", f"{said}\n\n--{{b}}\n"), "/w")
+    with pytest.raises(HostError, match="may not become root"):
+        host.execute(Command("true", sudo=True), label="test")
+
+
+def test_what_a_program_says_of_sudo_is_not_taken_for_its_refusal() -> None:
+    """A host that cannot resolve its own name makes sudo complain and go on."""
+    said = "sudo: unable to resolve host lab-1: Name or service not known\nno such unit"
+    host = Host(ScriptedRemote(0, "\n--{b} 5\n", f"{said}\n\n--{{b}}\n"), "/w")
+    with pytest.raises(CommandError, match="ended with 5"):
+        host.execute(Command("systemctl", "start", "x", sudo=True), label="test")
+
+
+def test_a_failure_that_is_known_is_told_in_its_own_words(host: Host) -> None:
+    """By what the command printed; the log is there, too."""
+    known = Command.shell(
+        "echo E: nope >&2; exit 9",
+        explain=lambda said: ("There is no nope.", "Take yes.") if "nope" in said else None,
+    )
+    with pytest.raises(HostError) as caught:
+        host.execute(known, label="test")
+    assert ("There is no nope.", "Take yes.") == (caught.value.what, caught.value.advice)
+    assert "E: nope" in caught.value.log
+
+
+def test_a_failure_that_is_not_known_stays_what_it_is(host: Host) -> None:
+    """The command, its end and its log."""
+    with pytest.raises(CommandError, match="ended with 9"):
+        host.execute(Command.shell("exit 9", explain=lambda _: None), label="test")
+
+
+def test_what_commands_say_to_a_person_is_told_while_they_run(host: Host, tmp_path: Path) -> None:
+    """Lines that begin with `dyno: `; the next command is not even begun then."""
+    seen: list[tuple[str, bool]] = []
+    host.tell = lambda text: seen.append((text, (tmp_path / "after").exists()))
+    (first, _) = host.execute(
+        Command.shell("echo dyno: hello; echo plain; echo error >&2; echo dyno: bye"),
+        Command.shell('sleep 0.2; touch "$DYNO_WORKDIR/after"'),
+        label="test",
+    )
+    assert [("hello", False), ("bye", False)] == seen
+    assert "dyno: hello\nplain\nerror\ndyno: bye\n" == first.stdout
+
+
+def test_a_failure_that_was_streamed_has_its_log(host: Host) -> None:
+    """Standard error, too."""
+    host.tell = lambda _: None
+    with pytest.raises(CommandError) as caught:
+        host.execute(Command.shell("echo out; echo why >&2; exit 3"), label="test")
+    assert (3, "out\nwhy") == (caught.value.status, caught.value.log)
+
+
+def test_nothing_is_changed_for_a_lock_that_another_has(host: Host, tmp_path: Path) -> None:
+    """One that slept too long finds its lock taken over."""
+    (tmp_path / "lock").mkdir()
+    (tmp_path / "lock" / "owner.json").write_text('{"run_id": "theirs"}')
+    host.fence = "ours"
+    with pytest.raises(HostError, match="was taken over by somebody else"):
+        host.execute(Command("touch", str(tmp_path / "x")), label="test")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_branch_has_facts_of_its_own(host: Host) -> None:
+    """What it changes makes its own facts fresh; the other's stay, and both know what was known."""
+    host.gather(Counter, Boot)
+    branch = host.fork()
+    before = host.remote.exchanges
+    assert (0, before) == (branch.fact(Counter), host.remote.exchanges)
+    branch.apply(count_to, 5)
+    assert (5, 0) == (branch.fact(Counter), host.fact(Counter))
+    assert (["count"], []) == ([str(c) for c in branch.ran], host.ran)
+
+
+def test_a_fresh_branch_asks_anew(host: Host) -> None:
+    """But for what lasts."""
+    host.gather(Counter, Boot)
+    count = Host(host.remote, host.workdir)
+    count.apply(count_to, 7)
+    fresh = host.fork(fresh=True)
+    assert (7, 0) == (fresh.fact(Counter), host.fact(Counter))
+    before = host.remote.exchanges
+    assert ("boot", before) == (fresh.fact(Boot), host.remote.exchanges)
+
+
+def test_a_fact_can_be_forgotten(host: Host) -> None:
+    """One, or all but those that last."""
+    host.gather(Counter, Boot)
+    Host(host.remote, host.workdir).apply(count_to, 1)
+    host.forget(Counter)
+    assert 1 == host.fact(Counter)
+    Host(host.remote, host.workdir).apply(count_to, 2)
+    host.forget()
+    before = host.remote.exchanges
+    assert (2, "boot") == (host.fact(Counter), host.fact(Boot))
+    assert before + 1 == host.remote.exchanges

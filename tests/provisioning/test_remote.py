@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +41,15 @@ def test_run_tells_both_streams_and_the_exit_code(remote: Remote) -> None:
     done = remote.run("echo out; echo err >&2; exit 7")
 
     assert (7, "out\n", "err\n") == (done.exit_code, done.stdout, done.stderr)
+
+
+def test_small_packets_do_not_wait_for_each_other(ssh: SshRemote) -> None:
+    """Nagle's algorithm would cost every command 40 ms."""
+    ssh.run("true")
+
+    transport = ssh._connection.client.get_transport()
+
+    assert 0 != transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_standard_input_arrives_whole(remote: Remote) -> None:

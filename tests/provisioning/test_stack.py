@@ -94,6 +94,31 @@ def test_outputs_are_read_from_the_engine(pulumi: Path) -> None:
     assert OUTPUTS == stack.load("g4")
 
 
+def test_outputs_that_were_asked_for_ahead_are_not_asked_for_twice(pulumi: Path) -> None:
+    """The one who wants them takes the answer; the next one asks again."""
+    (pulumi / "answer").write_text(json.dumps(OUTPUTS.as_dict()))
+    script, asked = pulumi / "pulumi", pulumi / "asked"
+    script.write_text(script.read_text().replace("\n", f"\necho asked >>{asked}\n", 1))
+    counts = []
+    stack.ahead("g4")
+    for _ in range(2):
+        assert OUTPUTS == stack.load("g4")
+        counts.append(len(asked.read_text().splitlines()))
+    assert [1, 2] == counts
+
+
+def test_a_missing_engine_is_told_by_who_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by who only asked ahead."""
+
+    def absent() -> str:
+        raise StackError("The Pulumi engine is not on PATH.")
+
+    monkeypatch.setattr(stack, "_pulumi", absent)
+    stack.ahead("local")
+    with pytest.raises(StackError, match="not on PATH"):
+        stack.load("local")
+
+
 def test_a_stack_that_is_not_up_says_how_to_bring_it_up(pulumi: Path) -> None:
     """No outputs is no stack that could be used."""
     (pulumi / "answer").write_text("{}")

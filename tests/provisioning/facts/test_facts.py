@@ -39,7 +39,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, frozenset):
-        return sorted(value)
+        return sorted(plain(item) for item in value)
     return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 

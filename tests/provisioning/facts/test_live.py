@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
+import pwd
 import shutil
 import socket
 import sys
@@ -162,9 +164,14 @@ def test_paths_are_told_by_kind_mode_and_content(host: Host, tmp_path: Path) -> 
     (tmp_path / "link").symlink_to(tmp_path / "f 1")
     (tmp_path / "d").mkdir(mode=0o750)
     os.mkfifo(tmp_path / "pipe", 0o600)
-    asked = [AtPath(str(tmp_path / name)) for name in ("f 1", "link", "d", "pipe", "none")]
-    file = Found("file", 0o600, EMPTY)
-    expected = [file, file, Found("directory", 0o750), Found("other", 0o600), None]
+    (tmp_path / "broken").symlink_to(tmp_path / "none")
+    names = ("f 1", "link", "d", "pipe", "broken", "none")
+    asked = [AtPath(str(tmp_path / name)) for name in names]
+    ours = f"{pwd.getpwuid(os.getuid()).pw_name}:{grp.getgrgid(os.getgid()).gr_name}"
+    file = Found("file", 0o600, EMPTY, ours)
+    folder = Found("directory", 0o750, "", ours)
+    pipe, broken = (Found("other", mode, "", ours) for mode in (0o600, 0o777))
+    expected = [file, file, folder, pipe, broken, None]
     host.gather(*asked)
     assert expected == [host.fact(question) for question in asked]
     assert 1 == host.remote.exchanges

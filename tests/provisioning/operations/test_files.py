@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,30 @@ def test_a_file_is_written_when_it_differs(found: Found | None) -> None:
     assert expected == list(files.file(having(found), "/w/x", "text"))
 
 
+def test_a_file_of_another_owner_is_given_to_the_right_one() -> None:
+    """The mode is set again, for a change of owner drops some bits."""
+    host = having(Found("file", 0o644, SHA, "me:me"))
+    commands = list(files.file(host, "/w/x", "text", owner="root:root"))
+    assert [("chown", "root:root", "/w/x"), ("chmod", "644", "/w/x")] == [c.argv for c in commands]
+    assert [] == list(files.file(host, "/w/x", "text", owner="me:me"))
+
+
+def test_what_root_owns_is_looked_at_and_written_by_root() -> None:
+    """Question and commands go through sudo."""
+    host = FakeHost({AtPath("/etc/x", sudo=True): Found("file", 0o600, "0" * 64, "root:root")})
+    (write,) = files.file(host, "/etc/x", "text", 0o600, sudo=True)
+    assert (True, True) == (write.sudo, AtPath("/etc/x", sudo=True).command.sudo)
+    (make,) = files.directory(FakeHost({AtPath("/d", sudo=True): None}), "/d", sudo=True)
+    assert make.sudo
+
+
+def test_a_folder_of_another_owner_is_given_to_the_right_one() -> None:
+    """Made again with it, in one command."""
+    found = having(Found("directory", 0o755, "", "me:me"))
+    (command,) = files.directory(found, "/w/x", owner="you:you")
+    assert "make folder /w/x (0755, you:you)" == str(command)
+
+
 def test_something_else_in_the_place_is_not_overwritten() -> None:
     """A folder where a file should be, and the other way round, is for a person to clear."""
     with pytest.raises(HostError, match="should be a file, but a directory is there"):
@@ -89,6 +114,15 @@ def test_folders_above_are_made_too(host: Host, tmp_path: Path) -> None:
     """The mode is the last one's."""
     host.apply(files.directory, str(tmp_path / "a" / "b"), 0o700)
     assert 0o700 == (tmp_path / "a" / "b").stat().st_mode & 0o777
+
+
+def test_the_owner_is_set_with_the_content(host: Host, tmp_path: Path) -> None:
+    """What is ours may be given to ourselves without root."""
+    ours = f"{os.getuid()}:{os.getgid()}"
+    host.execute(files.make(str(tmp_path / "d"), 0o750, owner=ours), label="test")
+    host.execute(files.write(str(tmp_path / "d" / "f"), "x", 0o640, owner=ours), label="test")
+    found = (tmp_path / "d" / "f").stat()
+    assert (os.getuid(), os.getgid(), 0o640) == (found.st_uid, found.st_gid, found.st_mode & 0o777)
 
 
 def test_damaged_content_does_not_replace_a_file(host: Host, tmp_path: Path) -> None:

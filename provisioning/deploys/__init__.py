@@ -1,0 +1,1 @@
+"""What makes a host fit: a topic a module, each with ``steps(needs) -> tuple[Step, ...]``."""

@@ -1,0 +1,165 @@
+"""Is the host fit, as far as facts tell? Asked before anything is changed; changes nothing.
+
+What belongs to one topic is checked there: GPUs by `gpu`, the data disk by `disks`, the clock by
+`system`. Root is asked for by the deploy itself, where a command needs it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from provisioning import models
+from provisioning.command import Fact
+from provisioning.deploys.disks import wanted
+from provisioning.deploys.step import Step
+from provisioning.errors import DynoError, HostError
+from provisioning.facts.egress import Egress
+from provisioning.facts.images import Images
+from provisioning.facts.ports import PortsInUse
+from provisioning.facts.python_env import PythonEnv
+from provisioning.facts.space import Space
+from provisioning.facts.system import System
+from provisioning.host import Host
+from provisioning.needs import Needs
+from provisioning.operations import disks, images, python_env
+
+SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
+PROCESSORS = ("x86_64", "aarch64")
+#: What is done in the way of those distributions.
+_THEIRS = frozenset(
+    {"gpu", "data_disk", "packages", "docker", "toolkit", "limits", "sysctl", "hugepages"}
+) | {"time_sync"}
+_GB = 10**9
+#: What a new file system leaves of a disk.
+_LEFT = 0.97
+
+
+def steps(needs: Needs) -> tuple[Step, ...]:
+    """The step ``preflight``: no operations, a check alone."""
+
+    def check(host: Host) -> None:
+        if needs.needs.model_dump(exclude_defaults=True).keys() & _THEIRS:
+            _distribution(host)
+        _memory(host, needs)
+        _port(host, needs)
+        _space(host, needs)
+        _egress(host, needs)
+
+    return (Step("preflight", _facts(needs), check),)
+
+
+def _facts(needs: Needs) -> tuple[Fact[Any], ...]:
+    asked = needs.needs
+    found: list[Fact[Any]] = [System()]
+    if needs.port is not None:
+        found.append(PortsInUse())
+    if asked.free_disk_gb:
+        found.append(Space(needs.data))
+        found += [Images()] if asked.images else []
+        found += [PythonEnv(python_env.path(needs))] if asked.python else []
+        found += disks.facts(wanted(needs)) if asked.data_disk else ()
+    if model := models.of(needs):
+        found += [_reached(model), model.cached]
+    return tuple(found)
+
+
+def _distribution(host: Host) -> None:
+    machine = host.fact(System)
+    if machine.release not in SUPPORTED.get(machine.distribution, ()):
+        known = " and ".join(f"{k.title()} {', '.join(v)}" for k, v in SUPPORTED.items())
+        raise HostError(
+            f"{host.name} runs {machine.os or 'no distribution that tells its name'}, which is "
+            "not supported.",
+            f"Supported are {known}.",
+            host=host.name,
+        )
+    if machine.machine not in PROCESSORS:
+        raise HostError(
+            f"{host.name} has a processor that is not supported ({machine.machine}).",
+            f"Supported are {' and '.join(PROCESSORS)}.",
+            host=host.name,
+        )
+
+
+def _memory(host: Host, needs: Needs) -> None:
+    asked, have = needs.needs.memory_gb, host.fact(System).memory_mib * 2**20 / _GB
+    if have < asked:
+        raise HostError(
+            f"{host.name} has {have:.0f} GB of memory, and the recipe needs {asked:g} GB.",
+            "Take a larger machine, or a smaller model.",
+            host=host.name,
+        )
+
+
+def _port(host: Host, needs: Needs) -> None:
+    if needs.port is not None and needs.port in host.fact(PortsInUse):
+        raise HostError(
+            f"Something listens on port {needs.port} of {host.name} already.",
+            "End it, or set engine.port to another one (or leave it out: one that is free is "
+            "found).",
+            host=host.name,
+        )
+
+
+def _space(host: Host, needs: Needs) -> None:
+    """Room for what has yet to come; nothing is asked once all that the recipe brings is there."""
+    asked = needs.needs.free_disk_gb
+    if not asked or _all_there(host, needs):
+        return
+    free = _free(host, needs)
+    if free is not None and free + _there(host, needs) < asked * _GB:
+        raise HostError(
+            f"{needs.data} of {host.name} has {free / _GB:.1f} GB left, and the recipe needs "
+            f"{asked:g} GB.",
+            "Make room there, take a larger disk, or ask for a data disk (host.data_disk).",
+            host=host.name,
+        )
+
+
+def _all_there(host: Host, needs: Needs) -> bool:
+    asked, model = needs.needs, models.of(needs)
+    there = [host.fact(model.cached).complete] if model else []
+    if asked.images:
+        there.append(not images.absent(host, asked.images))
+    if asked.python:
+        there.append(host.fact(PythonEnv(python_env.path(needs))) is not None)
+    return bool(there) and all(there)
+
+
+def _there(host: Host, needs: Needs) -> int:
+    """Bytes of the model that lie there already."""
+    model = models.of(needs)
+    cached = host.fact(model.cached) if model else None
+    return cached.bytes + cached.leftover_bytes if cached else 0
+
+
+def _free(host: Host, needs: Needs) -> float | None:
+    """Bytes free for data, or that will be; None where only a disk not yet mounted could tell."""
+    if needs.needs.data_disk is None:
+        return host.fact(Space(needs.data))
+    try:
+        volume = disks.volume_of(host, wanted(needs))
+    except DynoError:
+        return None  # for `disks` to say
+    if volume is None or volume.mounted:
+        return host.fact(Space(needs.data))
+    new = (volume.path,) if volume.format else volume.members if volume.create else ()
+    found = [disks.device(host, wanted(needs), path) for path in new]
+    return sum(device.size for device in found if device) * _LEFT if new else None
+
+
+def _egress(host: Host, needs: Needs) -> None:
+    model = models.of(needs)
+    reason = host.fact(_reached(model)) if model else ""
+    if model and reason and not host.fact(model.cached).complete:
+        raise HostError(
+            f"{host.name} does not reach {model.hub}, where the model {model.name} is ({reason}).",
+            "Open its way out, name a mirror in model.hub, or bring the model there yourself and "
+            "set model.path.",
+            host=host.name,
+        )
+
+
+def _reached(model: models.HubModel) -> Egress:
+    receipts = f"{model.home}/dyno/models--{model.name.replace('/', '--')}"
+    return Egress(model.hub, receipts)

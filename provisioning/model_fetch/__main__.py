@@ -1,0 +1,7 @@
+"""``python model_fetch.pyz start | stop FOLDER``."""
+
+from __future__ import annotations
+
+from provisioning.model_fetch.job import main
+
+main()
