@@ -310,6 +310,7 @@ def _measured(outcome: Outcome, template: int | None) -> Measured:
         workers=outcome.workers,
         cpu_s=round(tally.cpu_s, 6),
         clock_step_ms=tally.clock_step_ms,
+        lost_segments=tally.lost_segments,
         lag_ms=outcome.lag_ms,
         busiest_cpu=round(tally.busiest_cpu, 3),
         stopped=outcome.stopped,

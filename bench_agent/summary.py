@@ -37,6 +37,7 @@ class Measured:
     workers: int | None = None
     cpu_s: float | None = None
     clock_step_ms: float | None = None
+    lost_segments: int | None = None
     lag_ms: dict[str, float] | None = None
     busiest_cpu: float | None = None
     stopped: bool | None = None
@@ -176,6 +177,7 @@ def _client(
         "cpu_s": measured.cpu_s,
         "workers": measured.workers,
         "clock_step_ms": measured.clock_step_ms,
+        "lost_segments": measured.lost_segments,
         "busiest_cpu": seen.get("busiest_cpu_max") if busiest is None else busiest,
         "lag_ms": measured.lag_ms,
     }

@@ -87,7 +87,8 @@ class Connections:
         """*link* is of no use any more. `bury` gives its descriptor back: not before all events
         of one wake-up are worked off, or a new connection might get events of an old one.
         """  # noqa: D205 - one thought
-        if self.links.pop(link.fd, None) is not None:
+        if self.links.get(link.fd) is link:
+            del self.links[link.fd]
             self.epoll.unregister(link.fd)
             if link in self._idle[link.number]:
                 self._idle[link.number].remove(link)

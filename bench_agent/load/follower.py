@@ -19,13 +19,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from socket import htonl, ntohl, ntohs
+from typing import Any
 
 from bench_agent import stamps
 from bench_agent.load.connections import Connections
 from bench_agent.load.link import READ, Link
 from bench_agent.load.pattern import MOST
-from bench_agent.load.reply import Exchange
-from bench_agent.load.tap import SYN, Segment, Tap, open_tap
+from bench_agent.load.reply import SLICE, Exchange
+from bench_agent.load.tap import ALL_PORTS, SYN, Segment, Tap, can_confine, open_tap
 from bench_agent.load.trail import MASK, USUAL_HEADERS, USUAL_OFFSET, Trail
 
 #: Fewer replies at a time are no rush.
@@ -35,6 +36,8 @@ _WAITING = 7
 _MANY = 4  # segments a reply after which it is time for a visit
 _VISIT_NS = 16_000_000
 _VISITS_A_ROUND = 6
+_VISITS_FOR_LOST = 60
+_ROUNDS = 8  # reads of one link, one after the other
 _TRIAL_NS = 38_000_000  # below the 40 ms after which the kernel acknowledges in any case
 _TRIALS = 30
 _SOON_NS, _LATER_NS = 50_000_000, 1_000_000_000  # from one trial to the next
@@ -112,8 +115,14 @@ class Follower:
             self._trial = None
 
     def wake(self, link: Link) -> None:
-        """Something happened to the connection: read to its end."""
+        """Something happened to the connection: read all that is there."""
+        if not link.pending:
+            self._connections.epoll.modify(link.fd, _QUIET)
         self._ending.append(link)
+
+    def lost(self) -> int:
+        """Segments that the tap has missed since the last call."""
+        return self._tap.lost()
 
     def step(self, now: int, busy: int) -> None:
         """Read what is to be read now; *busy*: requests in flight."""
@@ -129,13 +138,25 @@ class Follower:
             self._visit()
         ripe, self._ripe = self._ripe, []
         self._take(ripe)
-        ending, self._ending = self._ending, []
-        while ending:
-            ending = [link for link in self._take(ending) if link.trail is not None]
+        self._read_ends()
 
     def close(self) -> None:
         """Give the tap back."""
         self._tap.close()
+
+    def _read_ends(self) -> None:
+        """Read what has come on links that are ending; a flood goes on at the next step."""
+        ending, self._ending = list(dict.fromkeys(self._ending)), []
+        for _ in range(_ROUNDS):
+            full = [link for link in ending if _is_full(link)]
+            read = self._take([link for link in ending if not _is_full(link)])
+            # The tap tells of a segment before it can be read.
+            early = [link for link in set(ending).difference(full, read) if _waits(link)]
+            self._ending += full + early
+            ending = [link for link in read if link.trail is not None]
+            if not ending:
+                return
+        self._ending += ending
 
     def _look(self) -> None:
         """Give each segment to its link."""
@@ -160,7 +181,10 @@ class Follower:
     def _visit(self) -> None:
         """Find the links on which enough waits; now and then, all on which anything does."""
         self._visits += 1
-        enough = 1 if self._visits % _VISITS_A_ROUND == 0 else _WAITING
+        if self._visits % _VISITS_FOR_LOST == 0:
+            enough = 0  # the ring may have lost all that is known of a link
+        else:
+            enough = 1 if self._visits % _VISITS_A_ROUND == 0 else _WAITING
         self._ripe += [
             link for link, trail in self._followed.values() if len(trail.segments) >= enough
         ]
@@ -183,7 +207,7 @@ class Follower:
         First all the bytes, then the segments: those of what was read are certainly there.
         """
         room = stamps.ANCILLARY
-        got = []
+        got: list[tuple[Link, bytes, list[Any], str | None]] = []
         for link in links:
             if link.trail is None:
                 continue
@@ -191,21 +215,21 @@ class Follower:
                 data, ancillary, _flags, _address = link.recvmsg(READ, room)
             except BlockingIOError:
                 continue
-            except OSError as error:
-                self._broken(link, error.strerror or str(error))
+            except OSError as trouble:  # told when what was read before it is understood
+                got.append((link, b"", [], trouble.strerror or str(trouble)))
                 continue
-            got.append((link, data, ancillary))
+            got.append((link, data, ancillary, None))
         if got:
             self._look()
-        for link, data, ancillary in got:
-            if data and ancillary:
-                self._understand(link, data, ancillary[0][2])
+        for link, data, ancillary, error in got:
+            if data:
+                self._understand(link, data, ancillary)
             elif link.trail is not None:
-                self._broken(link, None)
-        return [link for link, _data, _ancillary in got]
+                self._broken(link, error)
+        return [link for link, *_ in got]
 
-    def _understand(self, link: Link, data: bytes, stamp: bytes) -> None:
-        """*data*, segment by segment; *stamp* is the time of the newest byte."""
+    def _understand(self, link: Link, data: bytes, ancillary: list[Any]) -> None:
+        """*data*, segment by segment."""
         trail, exchange = link.trail, link.exchange
         if trail is None or exchange is None:
             return
@@ -220,7 +244,7 @@ class Follower:
                 break
         if at < length:
             if link.exchange is exchange:
-                exchange.stamps.frombytes(stamp)
+                _stamp_rest(exchange, trail, ancillary)
             self._keep(link, data[at:])
         if length == READ and link.trail is trail:
             self._ripe.append(link)
@@ -276,11 +300,15 @@ class Follower:
         except OSError as error:
             self._broken(link, error.strerror or str(error))
             return False
-        if not data or not ancillary:
+        exchange = link.exchange
+        if not data or exchange is None:
             self._broken(link, None)
             return False
         link.received += len(data)
-        link.stamp(ancillary[0][2])
+        if ancillary:
+            link.stamp(ancillary[0][2])
+        else:
+            exchange.stamp(time.time_ns())
         self._keep(link, data)
         return link.exchange is not None
 
@@ -336,11 +364,30 @@ def of(
     broken: Callable[[Link, str | None], None],
 ) -> Follower | None:
     """A follower of *connections*, which will begin at *ports*; None where there is no tap."""
-    tap = open_tap(connections.endpoints, ports)
+    confined = can_confine()
+    tap = open_tap(connections.endpoints, ports if confined else ALL_PORTS)
     if tap is None:
         return None
-    connections.ports = ports
+    connections.ports = ports if confined else None
     return Follower(tap, connections, keep=keep, broken=broken)
+
+
+def _is_full(link: Link) -> bool:
+    """Whether more has come on *link* than could be understood so far."""
+    return link.exchange is not None and len(link.exchange.unread) > SLICE
+
+
+def _waits(link: Link) -> bool:
+    return link.trail is not None and bool(link.trail.segments)
+
+
+def _stamp_rest(exchange: Exchange, trail: Trail, ancillary: list[Any]) -> None:
+    """Bytes whose segment is not known: they cannot have come later than anything here did."""
+    if not ancillary:
+        exchange.stamp(time.time_ns())
+        return
+    newest = stamps.parted(stamps.decode(ancillary[0][2]))
+    exchange.stamps.extend(max(newest, trail.latest))
 
 
 def _segments_out(link: Link) -> int:

@@ -126,7 +126,7 @@ class Link:
         self.exchange = self.reading = None
         self.head = self.body = b""
         self.stamp = array("q").frombytes
-        self.least = MOST
+        self.least, self.heads = MOST, {}
 
     def learn(self) -> None:
         """Tell reads by what the reading has learned."""

@@ -165,6 +165,7 @@ class _Pool:
             total.output_tokens += tally.output_tokens
             total.streaming += tally.streaming
             total.cpu_s += tally.cpu_s
+            total.lost_segments += tally.lost_segments
             total.busiest_cpu = max(total.busiest_cpu, tally.busiest_cpu)
             total.clock_step_ms = max(total.clock_step_ms, tally.clock_step_ms)
             total.ended_ns = max(total.ended_ns, tally.ended_ns)

@@ -12,7 +12,8 @@ from bench_agent.protocol import RequestRecord
 class Tally:
     """What one worker has done so far. `streaming`: events of replies that are not over.
 
-    `lag`: buckets of `Lag`, how late the loop read what had arrived.
+    `lost_segments`: those that the tap had no room for. `lag`: buckets of `Lag`, how late the loop
+    read what had arrived.
     """
 
     requested: int = 0
@@ -23,6 +24,7 @@ class Tally:
     cpu_s: float = 0.0
     busiest_cpu: float = 0.0
     clock_step_ms: float = 0.0
+    lost_segments: int = 0
     ended_ns: int = 0
     lag: dict[str, int] = field(default_factory=dict)
 

@@ -5,7 +5,7 @@ itself, and the acknowledgement that goes with a read is most of what a token co
 socket with a ring in shared memory (packet(7), PACKET_RX_RING) tells the times without any system
 call; the bytes can then be read later, many tokens at once.
 
-Needs CAP_NET_RAW, and IPv4. Only the first 40 bytes of a segment are seen: no payload.
+Needs CAP_NET_RAW, and IPv4. Only the headers of a segment are seen: no payload.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _LENGTH, _FLAGS = 8, 113  # where they stand in a frame
 _WORDS = _FRAME // 4
 _MOST_ENDPOINTS = 16
 _IP_LOCAL_PORT_RANGE = 51
+ALL_PORTS = 1024, 65535
 
 
 class Tap:
@@ -136,13 +137,25 @@ def local_ports(number: int, count: int) -> tuple[int, int]:
 
 
 def confine(sock: socket.socket, ports: tuple[int, int]) -> None:
-    """Have the connection of *sock* begin at one of *ports* (Linux 6.3); else at any.
+    """Have the connection of *sock* begin at one of *ports*.
 
     So each worker's tap tells of its own connections only.
+
+    Raises:
+        OSError: the kernel cannot do that (it came with Linux 6.3).
     """
-    with suppress(OSError):
-        limits = struct.pack("I", ports[1] << 16 | ports[0])
-        sock.setsockopt(socket.IPPROTO_IP, _IP_LOCAL_PORT_RANGE, limits)
+    limits = struct.pack("I", ports[1] << 16 | ports[0])
+    sock.setsockopt(socket.IPPROTO_IP, _IP_LOCAL_PORT_RANGE, limits)
+
+
+def can_confine() -> bool:
+    """Whether `confine` is of use here."""
+    try:
+        with socket.socket() as sock:
+            confine(sock, local_ports(0, 1))
+    except OSError:
+        return False
+    return True
 
 
 def _place(endpoint: Endpoint) -> tuple[str, int]:

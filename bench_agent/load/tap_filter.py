@@ -7,8 +7,9 @@ import struct
 from array import array
 from collections.abc import Sequence
 
-#: The length that is kept of a segment tells what the filter saw in it.
-PLAIN, ENDING = 40, 41
+#: The length that is kept of a segment tells what the filter saw in it. Up to TCP's flags it takes
+#: 34 bytes; a segment without options or payload, which can only be an ending, has 40.
+PLAIN, ENDING = 36, 40
 
 _SO_ATTACH_FILTER = 26
 #: The last four bytes of a chunked reply, and of ``data: [DONE]`` in one that is not chunked.

@@ -16,11 +16,13 @@ _HALF = 1 << 31
 class Trail:
     """`segments`: those that belong to bytes which were not read yet, as they came.
 
-    `begin`: the sequence number of the next byte that will be read.
+    `begin`: the sequence number of the next byte that will be read. `latest`: when the newest of
+    those came that were forgotten behind one that was missing.
     """
 
     def __init__(self, begin: int) -> None:
         self.segments: list[Segment] = []
+        self.latest = 0, 0  # seconds and nanoseconds
         self.begin = begin & MASK
 
     def forget(self, segments: int, length: int) -> None:
@@ -43,6 +45,8 @@ class Trail:
             end = start + ntohs(total) - 20 - (offset >> 2 & 0x3C)
             if end > at:
                 if end > length:
+                    if start <= at < length:  # read in part
+                        found.append((length, seconds, nanoseconds))
                     break
                 if start > at:
                     taken = self._behind(length)
@@ -56,6 +60,7 @@ class Trail:
     def _behind(self, length: int) -> int:
         """Forget all segments of the next *length* bytes, of which some are missing."""
         begin, kept = self.begin, []
+        self.latest = max(segment[:2] for segment in self.segments)
         for segment in self.segments:
             start = (ntohl(segment[4]) - begin) & MASK
             end = start + ntohs(segment[2]) - 20 - (segment[5] >> 2 & 0x3C)

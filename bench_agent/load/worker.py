@@ -4,9 +4,9 @@ A read that is one event like those before costs a comparison; what else has com
 read when the sockets are empty. Nothing is late because another thing is being parsed.
 
 The kernel stamps what arrives, so a look at the sockets need not follow at once: while tokens
-come fast, the loop looks about once in `_PAUSE_NS` and does many of them in one go, which costs a
-fraction of waking up for each. The pause is short against the gaps between the tokens of a stream;
-a read that holds two of them would lose the first one's stamp.
+come fast, the loop looks about once in `_PAUSE_NS` and does many of them in one go. The pause is
+short against the gaps between the tokens of a stream; a read that holds two of them would lose the
+first one's stamp, but for replies that are followed (`Follower`).
 """
 
 from __future__ import annotations
@@ -121,19 +121,18 @@ class Worker:
                     break
         if self._stopping:
             self._give_up()
+        self._tick()
         if self._follower is not None:
             self._follower.close()
         self._connections.close_all()
-        self._tick()
 
     def _attend(self, events: list[tuple[int, int]], now: int) -> None:
         """Read what has come, and send what is due."""
         if self._again:
             events += self._again
             self._again = []
-        if events:
-            self._drain(events)
-            self._connections.bury()
+        self._drain(events)
+        self._connections.bury()
         if self._follower is not None:
             self._follower.step(now, sum(self._busy))
             self._connections.bury()
@@ -232,7 +231,10 @@ class Worker:
                     self._obey()
                 continue
             if link.trail is not None and self._follower is not None:
-                self._follower.wake(link)
+                if mask & select.EPOLLOUT and link.pending:
+                    self._push(link)
+                if link.trail is not None:
+                    self._follower.wake(link)
                 continue
             if mask != 1 and not self._writable(link, mask):
                 continue
@@ -316,9 +318,11 @@ class Worker:
         exchange, reading = link.exchange, link.reading
         if exchange is None or reading is None:
             self._connections.close(link)
-        elif not exchange.reads and link.used > 1 and _soon(exchange.sent_ns):
+        elif not exchange.reads and link.used > 1 and _is_recent(exchange.sent_ns):
             # The server had closed a kept connection: that is no failure of this request.
             head, body = link.head, link.body
+            if self._follower is not None:
+                self._follower.leave(link)
             link.rest()
             self._connections.close(link)
             self._send(self._connections.open(link.number), exchange, head, body)
@@ -387,8 +391,10 @@ class Worker:
         step = abs(clock.gap_ns() - self._clock_gap) / 1e6
         tally.clock_step_ms = max(tally.clock_step_ms, step)
         tally.lag = self._connections.lag.buckets
+        if self._follower is not None:
+            tally.lost_segments += self._follower.lost()
         self._report(tally)
 
 
-def _soon(sent_ns: int) -> bool:
+def _is_recent(sent_ns: int) -> bool:
     return time.time_ns() - sent_ns < _STALE_NS

@@ -77,7 +77,7 @@ class PointSummary:
 
     `client` holds the client's own figures: send_delay_ms (Stats or null), coalesced_share,
     stamped_by, cpu_s, workers, clock_step_ms, and where known busiest_cpu (cores), lag_ms
-    ({p50, p99, max}: how late the loop woke up).
+    ({p50, p99, max}: how late the loop woke up), lost_segments (of the tap).
     `ttft_content_ms`: to the first chunk with text; `e2el_from_due_ms`: from the time at which
     the request was due, so with what it waited in the client; `queue_ms`: that wait.
     `peak_output_throughput`: most tokens in one second of the point, usage spread over chunks.

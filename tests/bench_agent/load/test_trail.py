@@ -42,11 +42,11 @@ def test_a_segment_that_was_not_read_yet_waits() -> None:
     assert [[(100, 1, 0)], [(100, 2, 0)]] == [made.ends(100), made.ends(100)]
 
 
-def test_half_a_segment_has_no_end_yet() -> None:
-    """What was read of it has the time of the read; its end comes later."""
+def test_half_a_segment_has_the_time_of_the_whole() -> None:
+    """What was read of it ends where the read does; its own end comes later."""
     made = trail(segment(0, 100, 1), segment(100, 100, 2))
 
-    assert [[(100, 1, 0)], [(50, 2, 0)]] == [made.ends(150), made.ends(50)]
+    assert [[(100, 1, 0), (150, 2, 0)], [(50, 2, 0)]] == [made.ends(150), made.ends(50)]
 
 
 def test_what_was_sent_twice_counts_once() -> None:
@@ -61,6 +61,7 @@ def test_nothing_is_said_behind_a_segment_that_is_missing() -> None:
     made = trail(segment(0, 100, 1), segment(200, 100, 3), segment(300, 100, 4))
 
     assert [[(100, 1, 0)], [(100, 4, 0)]] == [made.ends(300), made.ends(100)]
+    assert (4, 0) == made.latest
 
 
 def test_nothing_is_said_behind_a_segment_that_came_too_soon() -> None:
