@@ -63,7 +63,7 @@ def bench(site: Site, recipe: Recipe, results: Path, progress: Progress) -> RunD
         with phases("serve"):
             target, about = serve(site, host, recipe, run, progress)
         about |= provisioned
-        about["phases"] = phases.seconds
+        about["phases"] = dict(phases.seconds)
         if data:
             about["data"] = data.about()
         if ship:

@@ -55,12 +55,12 @@ def prepared(
     with phases("provision"):
         report = _provisioned(deploy, ours, phases)
         _tell_shipped(report, data, phases.progress.note)
+    try:
         about: dict[str, Any] = {"provision": report.about()}
         if wanted:
             host.gather(*deploy.facts)  # again, if anything was changed
             about["host"] = gpu_host.about(host, wanted)
         host.forget()
-    try:
         yield host, about
     except BaseException:
         state = run.state()

@@ -66,11 +66,12 @@ def _about(step: StepReport) -> dict[str, Any]:
 
 
 def _paths(steps: Iterable[StepReport]) -> list[tuple[str, ...]]:
-    """The longest way to each step's end; *steps* are in order."""
+    """The longest way to each step's end, without steps that took no time; *steps* are in order."""
     best: dict[str, tuple[float, tuple[str, ...]]] = {}
     for step in steps:
         before = max((best[name] for name in step.after if name in best), default=(0.0, ()))
-        best[step.name] = (before[0] + step.seconds, (*before[1], step.name))
+        own = (step.name,) if step.seconds else ()
+        best[step.name] = (before[0] + step.seconds, (*before[1], *own))
     return [path for _, path in best.values()]
 
 

@@ -7,6 +7,7 @@ from provisioning.recipe_schema import Recipe
 
 READS_WEIGHTS = False
 
+
 def spec(recipe: Recipe, site: Site) -> ProcessSpec:
     """Run the simulator from the agent's archive, on loopback, for the recipe's model."""
     return ProcessSpec(

@@ -103,6 +103,20 @@ def test_recipe_overrides_and_dry_run_are_passed_on(found: Callable[..., Any]) -
     assert (["jq"], True) == (asked["recipe"].host.packages, asked["dry_run"])
 
 
+def test_an_interruption_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is lost by it."""
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stacks, "load", lambda _: outputs("a"))
+    monkeypatch.setattr(deploys, "provision_stack", interrupted)
+    assert 130 == provision()
+    assert "`fab provision --stack s` does the rest" in capsys.readouterr().err
+
+
 def test_a_stack_of_urls_has_nothing_to_provision(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

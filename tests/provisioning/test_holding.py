@@ -301,6 +301,25 @@ def test_a_disk_mounted_over_the_folder_gets_the_lock_too(
     assert fresh(tmp_path).fact(LockOwner) is None
 
 
+def test_a_lock_that_was_taken_over_is_not_taken_back(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that slept too long neither renews it, nor frees it in the end."""
+    monkeypatch.setattr(holding, "_RENEW_S", 0.02)
+    with held(host, ANN, nobody):
+        lock_folder = tmp_path / "w" / "lock"
+        (lock_folder / "owner.json").write_text(json.dumps(BOB.said()))
+        (lock_folder / "beat").write_text("theirs 1\n")
+        before, deadline = host.remote.exchanges, time.monotonic() + 10
+        while host.remote.exchanges < before + 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert "theirs 1\n" == (lock_folder / "beat").read_text()
+    found = fresh(tmp_path).fact(LockOwner)
+    assert found is not None
+    assert BOB.run_id == found.run_id
+
+
 def test_a_lock_that_was_freed_by_force_is_not_taken_back(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -197,6 +197,17 @@ def test_names_are_quoted_for_the_shell(whole: Path) -> None:
     assert "--stack 'a; rm -rf ~' --recipe 'b$(id)'" in page.commands(run)
 
 
+def test_parts_of_a_phase_are_not_counted_twice(whole: Path) -> None:
+    """They overlap, and stand in the time of their phase already."""
+    run = load(whole)
+    assert run.home is not None
+    home = replace(run.home, phases={"provision": 9.0, "provision.docker": 8.0, "serve": 1.0})
+
+    (here, total, parts), *_ = page.phases(replace(run, home=home))
+
+    assert ("From here", "10.0 s", 3) == (here, total, len(parts))
+
+
 def test_bare_figures_are_left_out(whole: Path) -> None:
     """A manifest that knows little makes a short list, not an error."""
     run = load(whole)

@@ -57,7 +57,7 @@ def run(tool: Tool, folder: Path, *, with_tree: bool, unchanged: bool) -> Run:
             wanted = "nothing to change" if unchanged else "changes"
             errors.seek(0)
             raise LabError(f"{tool.name}: exit {code}, not {wanted}: {said}{errors.read()}")
-    return Run(seconds, until_said, said)
+    return Run(seconds, until_said, text)
 
 
 def _read(process: subprocess.Popen[str], begun: float) -> tuple[str, float]:

@@ -7,17 +7,17 @@ from statistics import median
 
 #: What is asked for, and what each tool does for it.
 OPERATIONS = """\
-What is asked for                fab provision      pyinfra         Ansible
-6 packages, and docker.io        apt (one call)     apt.packages    apt
-daemon.json, one key             merged             files.put       copy
-4 folders, 5 files of root's     files.*            files.*         file, copy
-2 kernel settings                sysctl             server.sysctl   shell
-units read anew when changed     systemctl          systemd         systemd_service
-1 unit active and enabled        systemctl          systemd         systemd_service
-user in the group docker         usermod            server.user     user
+What is asked for                fab provision   pyinfra         Ansible
+6 packages, and docker.io        apt (one call)  apt.packages    apt
+daemon.json, one key             merged          files.put       copy
+4 folders, 5 files of root's     files.*         files.*         file, copy
+2 kernel settings                sysctl          server.sysctl   shell
+units read anew when changed     systemctl       systemd         systemd_service
+1 unit active and enabled        systemctl       systemd         systemd_service
+user in the group docker         usermod         server.user     user
 limits of running processes,
- ports, disk, memory, Python     looked at          -               -
-with the tree: 30 files, 1 unit  30 x files.file    files.sync      copy
+ ports, disk, memory, Python     looked at       -               -
+with the tree: 30 files, 1 unit  30 x files.file files.sync      copy
 """
 
 Times = Mapping[str, Sequence[float]]
