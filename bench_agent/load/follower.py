@@ -13,20 +13,18 @@ acknowledged.
 from __future__ import annotations
 
 import select
-import socket
-import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from socket import htonl, ntohl, ntohs
 from typing import Any
 
 from bench_agent import stamps
 from bench_agent.load.connections import Connections
 from bench_agent.load.link import READ, Link
+from bench_agent.load.patience import Patience, Trial
 from bench_agent.load.pattern import MOST
 from bench_agent.load.reply import SLICE, Exchange
-from bench_agent.load.tap import ALL_PORTS, SYN, Segment, Tap, can_confine, open_tap
+from bench_agent.load.tap import ALL_PORTS, PORT, SEGMENT, SYN, Tap, can_confine, open_tap
 from bench_agent.load.trail import MASK, USUAL_HEADERS, USUAL_OFFSET, Trail
 
 #: Fewer replies at a time are no rush.
@@ -38,24 +36,7 @@ _VISIT_NS = 16_000_000
 _VISITS_A_ROUND = 6
 _VISITS_FOR_LOST = 60
 _ROUNDS = 8  # reads of one link, one after the other
-_TRIAL_NS = 38_000_000  # below the 40 ms after which the kernel acknowledges in any case
-_TRIALS = 30
-_SOON_NS, _LATER_NS = 50_000_000, 1_000_000_000  # from one trial to the next
-_STRIDE = 7  # the next trial is made on another link
-_SMALL = 576  # bytes with headers: less than any network's full segment
-#: The kernel acknowledges the first segments of a connection at once.
-_READS_BEFORE = 17
 _QUIET = select.EPOLLRDHUP | select.EPOLLET
-#: Place of tcpi_segs_out in struct tcp_info (linux/tcp.h).
-_SEGS_OUT = 136
-
-
-@dataclass
-class _Trial:
-    link: Link
-    sent: int  # segments that we had sent, acknowledgements included
-    seen: int  # segments that may have come before that was known
-    until_ns: int
 
 
 class Follower:
@@ -75,19 +56,15 @@ class Follower:
         self._connections = connections
         self._keep = keep
         self._broken = broken
-        self._followed: dict[int, tuple[Link, Trail]] = {}  # by port
-        self._takers: dict[int, Callable[[Segment], None]] = {}  # of the segments of a port
-        self._first: dict[int, int] = {}  # sequence number of each connection's SYN
+        self._followed: dict[bytes, tuple[Link, Trail]] = {}  # by port
+        self._takers: dict[bytes, Callable[[bytes], None]] = {}  # of the segments of a port
+        self._first: dict[bytes, int] = {}  # sequence number of each connection's SYN
         self._ripe: list[Link] = []  # to be read at the next step
         self._ending: list[Link] = []  # to be read to the end of what is there
         self._next_visit_ns = 0
         self._visits = 0
         self._seen = 0  # segments since the last visit
-        self._trial: _Trial | None = None
-        self._next_trial_ns = 0
-        self._trials: dict[int, int] = {}  # by endpoint
-        self._undecided = set(range(len(connections.endpoints)))
-        self._patient: set[int] = set()  # endpoints that send without being acknowledged
+        self.patience = Patience(len(connections.endpoints))
 
     @property
     def follows(self) -> bool:
@@ -96,7 +73,7 @@ class Follower:
 
     def follow(self, link: Link) -> None:
         """Follow *link* from now on, if its server does not mind."""
-        if link.trail is None and link.number in self._patient:
+        if link.trail is None and link.number in self.patience.known:
             self._begin(link)
 
     def learned(self, link: Link) -> None:
@@ -111,8 +88,7 @@ class Follower:
         if link.trail is not None:
             link.trail = None
             del self._followed[link.port], self._takers[link.port]
-        if self._trial is not None and self._trial.link is link:
-            self._trial = None
+        self.patience.leave(link)
 
     def wake(self, link: Link) -> None:
         """Something happened to the connection: read all that is there."""
@@ -127,10 +103,9 @@ class Follower:
     def step(self, now: int, busy: int) -> None:
         """Read what is to be read now; *busy*: requests in flight."""
         self._look()
-        if self._trial is not None:
-            self._judge(self._trial, now)
-        elif self._undecided and busy >= ENOUGH and now >= self._next_trial_ns:
-            self._next_trial_ns = now + _TRIAL_NS
+        if self.patience.trial is not None:
+            self._judge(self.patience.trial, now)
+        elif busy >= ENOUGH and self.patience.is_due(now):
             self._try(now)
         if now >= self._next_visit_ns or self._seen > _MANY * len(self._followed):
             self._next_visit_ns = now + _VISIT_NS
@@ -160,22 +135,27 @@ class Follower:
 
     def _look(self) -> None:
         """Give each segment to its link."""
-        takers = self._takers
+        takers, port_of = self._takers, PORT
         segments, endings = self._tap.take()
         self._seen += len(segments)
         for segment in segments:
-            take = takers.get(segment[3])
+            take = takers.get(segment[port_of])
             if take is not None:
                 take(segment)
-        now = time.time_ns() if endings else 0
-        for (seconds, nanoseconds, _total, port, number, _offset), flags in endings:
+        if endings:
+            self._note(endings, time.time_ns())
+
+    def _note(self, endings: list[bytes], now: int) -> None:
+        """A connection began, or a reply or a connection ends."""
+        for segment in endings:
+            port = segment[PORT]
+            seconds, nanoseconds, _total, _port, number, _offset, flags = SEGMENT.unpack(segment)
             if flags & SYN:
                 self._first[port] = ntohl(number)
             elif port in self._followed:
                 link = self._followed[port][0]
                 self._ending.append(link)
-                if self._trial is not None and self._trial.link is link:
-                    self._trial.until_ns = 0  # Nagle's algorithm lets a FIN pass
+                self.patience.spoil(link)
                 self._connections.lag.add(now - stamps.joined(seconds, nanoseconds))
 
     def _visit(self) -> None:
@@ -185,18 +165,19 @@ class Follower:
             enough = 0  # the ring may have lost all that is known of a link
         else:
             enough = 1 if self._visits % _VISITS_A_ROUND == 0 else _WAITING
+        wanted = enough * SEGMENT.size
         self._ripe += [
-            link for link, trail in self._followed.values() if len(trail.segments) >= enough
+            link for link, trail in self._followed.values() if len(trail.segments) >= wanted
         ]
 
-    def _taker(self, link: Link, trail: Trail) -> Callable[[Segment], None]:
+    def _taker(self, link: Link, trail: Trail) -> Callable[[bytes], None]:
         """What takes the segments of *link*: until its events are known, each is read at once."""
         if link.least < MOST:
-            return trail.segments.append
+            return trail.segments.extend
 
-        def take(segment: Segment) -> None:
-            trail.segments.append(segment)
-            if len(trail.segments) == 1:
+        def take(segment: bytes) -> None:
+            trail.segments.extend(segment)
+            if len(trail) == 1:
                 self._ripe.append(link)
 
         return take
@@ -257,7 +238,8 @@ class Follower:
         known, takes = self._connections.vocabulary.known, self._connections.vocabulary.takes
         heads, closing, begin = link.heads, link.closing, trail.begin
         add, at, taken = exchange.stamps.append, 0, 0
-        for seconds, nanoseconds, total, _port, number, offset in trail.segments:
+        for fields in SEGMENT.iter_unpack(bytes(trail.segments)):
+            seconds, nanoseconds, total, _port, number, offset, _flags = fields
             if number != htonl((begin + at) & MASK) or offset != USUAL_OFFSET:
                 break
             try:
@@ -314,46 +296,22 @@ class Follower:
 
     def _try(self, now: int) -> None:
         """Begin to find out whether an endpoint sends on without acknowledgements."""
-        links = list(self._connections.links.values())
-        begin = sum(self._trials.values()) * _STRIDE % max(1, len(links))
-        for link in links[begin:] + links[:begin]:
-            exchange, number = link.exchange, link.number
-            if number not in self._undecided or exchange is None or link.least >= MOST:
-                continue
-            if exchange.reads < _READS_BEFORE or not self._begin(link):
-                continue
-            tried = self._trials[number] = self._trials.get(number, 0) + 1
-            if tried == _TRIALS:
-                self._undecided.discard(number)
-            self._next_trial_ns = now + (_SOON_NS if tried < _TRIALS // 2 else _LATER_NS)
-            sent = _segments_out(link)
-            self._look()
-            seen = len(link.trail.segments) if link.trail is not None else 0
-            self._trial = _Trial(link, sent, seen, now + _TRIAL_NS)
-            return
+        for link in self.patience.candidates(list(self._connections.links.values())):
+            if self._begin(link):
+                self.patience.begin(link, self._look, now)
+                return
 
-    def _judge(self, trial: _Trial, now: int) -> None:
-        """The server does not mind if a small segment came while one was not acknowledged."""
-        link = trial.link
-        if link.trail is None:
-            self._trial = None
-            return
-        new = link.trail.segments[trial.seen :]
-        small = {segment[4] for segment in new if ntohs(segment[2]) < _SMALL}
-        if len(small) < 2 and now < trial.until_ns:
-            return
-        self._trial = None
-        if len(small) > 1 and trial.until_ns and _segments_out(link) == trial.sent:
-            self._undecided.discard(link.number)
-            self._patient.add(link.number)
+    def _judge(self, trial: Trial, now: int) -> None:
+        link, verdict = trial.link, self.patience.judge(trial, now)
+        if verdict:
             for other in list(self._connections.links.values()):
                 if other.exchange is not None and other.least < MOST:
                     self.follow(other)
-            return
-        self._take([link])
-        if link.trail is not None:
-            self.leave(link)
-            self._connections.epoll.modify(link.fd, link.receiving)
+        elif verdict is False:
+            self._take([link])
+            if link.trail is not None:
+                self.leave(link)
+                self._connections.epoll.modify(link.fd, link.receiving)
 
 
 def of(
@@ -388,10 +346,3 @@ def _stamp_rest(exchange: Exchange, trail: Trail, ancillary: list[Any]) -> None:
         return
     newest = stamps.parted(stamps.decode(ancillary[0][2]))
     exchange.stamps.extend(max(newest, trail.latest))
-
-
-def _segments_out(link: Link) -> int:
-    info = link.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SEGS_OUT + 4)
-    if len(info) < _SEGS_OUT + 4:
-        return -1
-    return int(struct.unpack_from("I", info, _SEGS_OUT)[0])

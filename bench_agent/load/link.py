@@ -59,7 +59,7 @@ class Link:
         self.used = 0  # requests it has carried
         self.received = 0  # bytes
         self.trail: Trail | None = None  # while it is followed
-        self._port: int | None = None
+        self._port: bytes | None = None
         self.keeps_alive = True
         self.seen = 0  # reads at the last look for silence
         self.seen_ns = 0
@@ -92,10 +92,10 @@ class Link:
         return bool(self.unsent) or (self._secure and self.sock.pending)
 
     @property
-    def port(self) -> int:
-        """Its local port, in network order."""
+    def port(self) -> bytes:
+        """Its local port, as it stands in a segment."""
         if self._port is None:
-            self._port = socket.htons(self.sock.getsockname()[1])
+            self._port = self.sock.getsockname()[1].to_bytes(2, "big")
         return self._port
 
     def finish_connect(self) -> bool:

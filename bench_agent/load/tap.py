@@ -13,18 +13,18 @@ from __future__ import annotations
 import mmap
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from bench_agent.load import tap_filter
 from bench_agent.load.plan import Endpoint
 
-#: Seconds, nanoseconds, IP length, our port, sequence number, TCP's data offset (upper half of
-#: the byte); those of the headers in network order.
-Segment = tuple[int, int, int, int, int, int]
-#: A segment that ends a reply, or begins or ends a connection; and TCP's flags.
-Ending = tuple[Segment, int]
+#: A segment as the ring has it: seconds, nanoseconds, IP length, our port, sequence number, TCP's
+#: data offset (upper half of the byte), TCP's flags; those of the headers in network order. Kept
+#: packed: thousands of them wait, and as numbers they would not fit into the processor's cache.
+SEGMENT = struct.Struct("<II58xH18xHI4xBB")
+PORT = slice(86, 88)  # where it stands in a segment
 SYN = 0x02
 
 _SOL_PACKET = 263
@@ -35,8 +35,8 @@ _FRAME, _BLOCK, _BLOCKS = 128, 1 << 17, 64
 _FRAMES = _BLOCK // _FRAME * _BLOCKS
 _AT_ONCE = 128  # frames; a divisor of their number
 #: tpacket2_hdr and sockaddr_ll take 80 bytes, as their alignment has it; then the IP header.
-_ROW = struct.Struct("<16xII58xH18xHI4xB15x")
-_LENGTH, _FLAGS = 8, 113  # where they stand in a frame
+_ROW = struct.Struct(f"<16x{SEGMENT.size}s14x")
+_LENGTH = 8  # where it stands in a frame
 _WORDS = _FRAME // 4
 _MOST_ENDPOINTS = 16
 _IP_LOCAL_PORT_RANGE = 51
@@ -74,10 +74,12 @@ class Tap:
         self._socket.setsockopt(_SOL_PACKET, _PACKET_RX_RING, ring)  # forgets what came unfiltered
         return mmap.mmap(self._socket.fileno(), _BLOCK * _BLOCKS, mmap.MAP_SHARED)
 
-    def take(self) -> tuple[list[Segment], list[Ending]]:
-        """The segments that have come since the last call, in their order; those that end."""
-        found: list[Segment] = []
-        endings: list[Ending] = []
+    def take(self) -> tuple[list[bytes], list[bytes]]:
+        """The segments that have come since the last call, in their order; and those of them that
+        end a reply, or begin or end a connection.
+        """  # noqa: D205 - one thought
+        found: list[bytes] = []
+        endings: list[bytes] = []
         while True:
             at = self._at
             end = min(at + _AT_ONCE, _FRAMES)
@@ -87,21 +89,15 @@ class Tap:
             if not ready:
                 return found, endings
             new = _ROW.iter_unpack(self._bytes[at * _FRAME : (at + ready) * _FRAME])
-            if self._lengths[at : at + ready].tobytes() == self._all_plain[: 4 * ready]:
-                found += new
-            else:
-                some = list(new)
-                found += some
-                endings += self._endings(at, some)
+            found += [segment for (segment,) in new]
+            if self._lengths[at : at + ready].tobytes() != self._all_plain[: 4 * ready]:
+                lengths = self._lengths[at : at + ready].tolist()
+                pairs = zip(lengths, found[-ready:], strict=True)
+                endings += [segment for length, segment in pairs if length == tap_filter.ENDING]
             self._states[at : at + ready] = self._free[:ready]
             self._at = (at + ready) % _FRAMES
             if ready < len(states):
                 return found, endings
-
-    def _endings(self, at: int, segments: list[Segment]) -> Iterator[Ending]:
-        for number, segment in enumerate(segments, at):
-            if self._lengths[number] == tap_filter.ENDING:
-                yield segment, self._bytes[number * _FRAME + _FLAGS]
 
     def lost(self) -> int:
         """Segments that found no room since the last call."""

@@ -55,7 +55,7 @@ def test_a_server_that_sends_at_once_is_followed(pipe: tuple[int, int], records_
         worker = work(url, pipe[0], records_path, output_len=120)
 
     assert worker._follower is not None
-    assert {0} == worker._follower._patient
+    assert {0} == worker._follower.patience.known
     assert STREAMS == worker.tally.completed
 
 
@@ -70,7 +70,7 @@ def test_a_client_that_sleeps_has_the_times_all_the_same(records_path: Path) -> 
         step = found.step
 
         def stalling(now: int, busy: int) -> None:
-            if found._patient:
+            if found.patience.known:
                 select.select([], [], [], 0.06)
             step(now, busy)
 
@@ -105,7 +105,7 @@ def test_the_end_of_a_reply_is_seen_at_once(
     records = list(read_records(records_path))
 
     assert worker._follower is not None
-    assert {0} == worker._follower._patient
+    assert {0} == worker._follower.patience.known
     assert (4 * STREAMS, True) == (len(records), all(record.success for record in records))
     assert max(r.sent_ns - r.due_ns for r in records) < 5e9
 
@@ -123,7 +123,7 @@ def test_one_that_waits_for_acknowledgements_is_left_alone(
     )
 
     assert worker._follower is not None
-    assert (set(), STREAMS) == (worker._follower._patient, worker.tally.completed)
+    assert (set(), STREAMS) == (worker._follower.patience.known, worker.tally.completed)
     assert STREAMS * 99 == len(gaps)
     assert gaps[len(gaps) * 95 // 100] < 35e6
 
@@ -135,7 +135,7 @@ def test_a_connection_that_breaks_ends_its_reply(pipe: tuple[int, int], records_
     records = list(read_records(records_path))
 
     assert worker._follower is not None
-    assert {0} == worker._follower._patient
+    assert {0} == worker._follower.patience.known
     assert {("truncated", 60)} == {(r.failure, len(r.chunk_ns)) for r in records}
     assert STREAMS == len(records)
 

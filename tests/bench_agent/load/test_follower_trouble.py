@@ -117,7 +117,7 @@ def test_kept_connections_that_the_server_closes_are_replaced(
         worker = work(url, pipe[0], records_path, num_prompts=4 * STREAMS, output_len=TOKENS)
 
     assert worker._follower is not None
-    assert {0} == worker._follower._patient
+    assert {0} == worker._follower.patience.known
     assert {(None, TOKENS): 4 * STREAMS} == outcomes(records_path)
 
 
@@ -173,7 +173,7 @@ def test_replies_are_read_though_the_ring_lost_them(
     before = follower.Follower.step
 
     def stalling(self: follower.Follower, now: int, busy: int) -> None:
-        if self._patient:
+        if self.patience.known:
             threading.Event().wait(next(stalls, 0.0))
         before(self, now, busy)
 
@@ -211,4 +211,4 @@ def test_long_requests_are_sent_to_their_end(pipe: tuple[int, int], records_path
 
     assert {(None, TOKENS): 2 * STREAMS} == outcomes(records_path)
     assert worker._follower is not None
-    assert {0} == worker._follower._patient
+    assert {0} == worker._follower.patience.known

@@ -13,7 +13,7 @@ from socket import htons, ntohl, ntohs
 import pytest
 
 from bench_agent.load.plan import endpoint
-from bench_agent.load.tap import SYN, Ending, Segment, Tap, confine, local_ports, open_tap
+from bench_agent.load.tap import SEGMENT, SYN, Tap, confine, local_ports, open_tap
 
 pytestmark = pytest.mark.integration
 
@@ -43,20 +43,22 @@ def connected(server: socket.socket) -> Iterator[tuple[socket.socket, socket.soc
         yield ours, theirs
 
 
-def seen(tap: Tap, enough: Callable[[list[Segment]], bool]) -> tuple[list[Segment], list[Ending]]:
+def seen(
+    tap: Tap, enough: Callable[[list[tuple[int, ...]]], bool]
+) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
     """What it tells until it is *enough*."""
-    segments: list[Segment] = []
-    endings: list[Ending] = []
+    segments: list[tuple[int, ...]] = []
+    endings: list[tuple[int, ...]] = []
     deadline = time.monotonic() + 5.0
     while not enough(segments):
         assert time.monotonic() < deadline
         more, ends = tap.take()
-        segments += more
-        endings += ends
+        segments += map(SEGMENT.unpack, more)
+        endings += map(SEGMENT.unpack, ends)
     return segments, endings
 
 
-def sizes(segments: list[Segment]) -> list[int]:
+def sizes(segments: list[tuple[int, ...]]) -> list[int]:
     """Bytes of payload."""
     return [ntohs(s[2]) - 20 - (s[5] >> 4) * 4 for s in segments]
 
@@ -91,8 +93,8 @@ def test_beginnings_and_ends_are_told_apart(server: socket.socket) -> None:
         segments, endings = seen(tap, lambda found: len(found) == 6)
     tap.close()
 
-    assert [segments[n] for n in (0, 2, 4, 5)] == [segment for segment, _ in endings]
-    assert [True, False, False, False] == [bool(flags & SYN) for _, flags in endings]
+    assert [segments[n] for n in (0, 2, 4, 5)] == endings
+    assert [True, False, False, False] == [bool(segment[6] & SYN) for segment in endings]
 
 
 def test_others_are_not_told_of(server: socket.socket) -> None:
@@ -114,7 +116,7 @@ def test_others_are_not_told_of(server: socket.socket) -> None:
 def test_the_ring_goes_round(server: socket.socket) -> None:
     """More segments than it has room for, in order, when somebody takes them."""
     tap = tap_of(server)
-    taken: list[Segment] = []
+    taken: list[tuple[int, ...]] = []
     with connected(server) as (ours, theirs):
         for _ in range(700):
             _exchange(ours, theirs, 100)
