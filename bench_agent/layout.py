@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import ENOENT
 from pathlib import Path
 
 from bench_agent.protocol import CONTROL, RUN_ID, SUMS
@@ -76,8 +77,18 @@ class Workdir:
         return RunDir(self.runs_path / run_id)
 
     def runs(self) -> list[RunDir]:
-        """All runs, oldest first."""
+        """All runs, oldest first.
+
+        Raises:
+            FileNotFoundError: they lie on a disk that is not mounted: what there is, is unknown.
+        """
         if not self.runs_path.is_dir():
+            if self.runs_path.is_symlink():
+                raise FileNotFoundError(
+                    ENOENT,
+                    "The runs are on a disk that is not mounted",
+                    str(self.runs_path.readlink()),
+                )
             return []
         names = sorted(p.name for p in self.runs_path.iterdir() if RUN_ID.fullmatch(p.name))
         return [RunDir(self.runs_path / name) for name in names]

@@ -29,6 +29,7 @@ from provisioning.data_file import DataFile
 from provisioning.errors import BenchError, CollectError, CommandError, DynoError, UsageError
 from provisioning.facts.lock import LockOwner
 from provisioning.follow import follow
+from provisioning.operations import lock
 from provisioning.progress import Phases, Progress
 from provisioning.recipe_schema import Recipe
 from provisioning.rundir import RunDir
@@ -101,7 +102,7 @@ def attach(site: Site, run: RunDir, progress: Progress) -> None:
 
 
 def stop(site: Site, run: RunDir, progress: Progress) -> None:
-    """End a run in order, bring it home, stop its engine, free the host from whoever holds it.
+    """End a run in order, bring it home, stop its engine, free the host if nobody is at work.
 
     Raises:
         DynoError: as `attach`.
@@ -116,9 +117,11 @@ def stop(site: Site, run: RunDir, progress: Progress) -> None:
         if listing is not None:
             _finish(site, run, _launcher_of(run), phases, listing.state)
         holder = site.host().fact(LockOwner)
-        if holder is not None:
+        if holder is not None and (holder.run_id == run.run_id or lock.left(holder)):
             release(site, holder.run_id)
             progress.note(f"Released the lock of {holder.run_id}.")
+        elif holder is not None:
+            progress.note(f"The host is in use by {holder.who} ({holder.run_id}); left as it is.")
 
 
 def watch(agent: Agent, run: RunDir, progress: Progress) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
@@ -172,7 +173,7 @@ class Host:
         if tell is None:
             sent = self.remote.run(exchange.SHELL, stdin=script.encode(), timeout_s=timeout_s)
         else:
-            sent = self._streamed(script, boundary, tell)
+            sent = self._streamed(script, boundary, tell, timeout_s)
         if exchange.lost(sent, boundary):
             raise _taken_over(self.name)
         answers = exchange.answers(sent, boundary)
@@ -186,10 +187,14 @@ class Host:
             )
         return answers
 
-    def _streamed(self, script: str, boundary: str, tell: Callable[[str], None]) -> Completed:
-        said = bytearray()
+    def _streamed(
+        self, script: str, boundary: str, tell: Callable[[str], None], timeout_s: float | None
+    ) -> Completed:
+        said, begun = bytearray(), time.monotonic()
         with self.remote.stream(exchange.SHELL, stdin=script.encode()) as lines:
-            for line in lines:
+            for line in lines:  # at every beat, at the latest
+                if timeout_s is not None and time.monotonic() - begun > timeout_s:
+                    raise _took_too_long(self.name, timeout_s)
                 said += line
                 if line.startswith(exchange.TELLS.encode()):
                     tell(line.decode(errors="replace").removeprefix(exchange.TELLS).strip())
@@ -229,6 +234,14 @@ class Host:
             return fact.when_missing
         self._check(fact.command, answer)
         return fact.parse(answer.stdout)
+
+
+def _took_too_long(name: str, timeout_s: float) -> HostError:
+    return HostError(
+        f"A command on {name} did not end within {timeout_s:.0f} s.",
+        "It may hang in the driver: look at it there (`dmesg`, `nvidia-smi`), or restart the host.",
+        host=name,
+    )
 
 
 def _taken_over(name: str) -> HostError:

@@ -60,10 +60,10 @@ def line(going: Going, speed: float | None) -> str:
 
 
 def _look(host: Host, model: HubModel) -> Going:
-    return _patiently(host, lambda: model.download.parse(host.ask(model.download.command).stdout))
+    return _patiently(lambda: model.download.parse(host.ask(model.download.command).stdout))
 
 
-def _patiently(host: Host, ask: Callable[[], Going]) -> Going:
+def _patiently(ask: Callable[[], Going]) -> Going:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -71,5 +71,4 @@ def _patiently(host: Host, ask: Callable[[], Going]) -> Going:
         except RemoteError as error:
             if not error.retryable or time.monotonic() > deadline:
                 raise
-        host.remote.close()
         time.sleep(POLL_S)

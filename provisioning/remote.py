@@ -169,33 +169,37 @@ class SshRemote:
 
     def close(self) -> None:
         """Close the connection; a later command opens a new one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        if self._connection is not None:
+            self._drop(self._connection)
+
+    def _drop(self, connection: Any) -> None:
+        """Close *connection*; one that somebody opened since then stays."""
+        with self._opening:
+            if self._connection is connection:
+                self._connection = None
+        connection.close()
 
     @contextmanager
     def _channel(self, command: str) -> Iterator[paramiko.Channel]:
         self.exchanges += 1
-        transport = self._connected().client.get_transport()
+        connection = self._connected()
         try:
-            channel = transport.open_session(timeout=CONNECT_TIMEOUT_S)
+            channel = connection.client.get_transport().open_session(timeout=CONNECT_TIMEOUT_S)
             channel.exec_command(command)
         except (paramiko.SSHException, OSError, EOFError) as error:
-            self.close()
+            self._drop(connection)
             raise self._broken() from error
         try:
             yield channel
         except (OSError, EOFError, paramiko.SSHException) as error:
-            self.close()
+            self._drop(connection)
             raise self._broken() from error
         finally:
             channel.close()
 
     def _require_exit(self, channel: paramiko.Channel) -> None:
-        if not channel.exit_status_ready() and not channel.status_event.wait(CONNECT_TIMEOUT_S):
-            raise self._broken()
-        if channel.exit_status == -1:
-            self.close()
+        came = channel.exit_status_ready() or channel.status_event.wait(CONNECT_TIMEOUT_S)
+        if not came or channel.exit_status == -1:
             raise self._broken()
 
     def _broken(self) -> RemoteError:
@@ -381,9 +385,8 @@ class _ChannelReader(io.RawIOBase):
             block = self._channel.recv(len(buffer))
         except OSError as error:
             raise self._broken() from error
-        if not block and not self._channel.status_event.wait(CONNECT_TIMEOUT_S):
-            raise self._broken()
-        if not block and self._channel.exit_status == -1:
+        ended = block or self._channel.status_event.wait(CONNECT_TIMEOUT_S)
+        if not ended or (not block and self._channel.exit_status == -1):
             raise self._broken()
         buffer[: len(block)] = block
         return len(block)

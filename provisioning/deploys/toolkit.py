@@ -21,6 +21,7 @@ from provisioning.host_schema import Toolkit as Wanted
 from provisioning.needs import Needs
 from provisioning.operations import archives, docker, images, records, services, toolkit
 
+_PROOF_S = 300.0  # a driver that hangs must not hang `fab`
 _PROOF = Record("gpu/proof.json")
 
 
@@ -125,7 +126,7 @@ def proven(host: Host, image: str, tell: Teller) -> None:
         host.execute(command, label="toolkit.proven")
         return
     wanted = host.fact(GpuList)
-    (answer,) = host.execute(command, label="toolkit.proven")
+    (answer,) = host.execute(command, label="toolkit.proven", timeout_s=_PROOF_S)
     _compare(GpuList().parse(answer.stdout), wanted, host)
     host.execute(*records.noted(host, _PROOF, of), label="toolkit.proven")
     tell(f"a container sees {len(wanted.gpus)} GPUs")

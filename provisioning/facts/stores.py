@@ -12,7 +12,8 @@ DOCKER = "/var/lib/docker"
 CONTAINERD = "/var/lib/containerd"
 _ASK = """
 any() { for f; do [ ! -e "$f" ] || return 0; done; return 1; }
-! any "$2"/containers/* "$2"/image/*/imagedb/content/sha256/* "$2"/volumes/*/_data || echo docker
+! any "$2"/containers/* "$2"/image/*/imagedb/content/sha256/* "$2"/volumes/*/_data \
+  "$2"/swarm/docker-state.json || echo docker
 ! any "$3"/io.containerd.content.v1.content/blobs/*/* || echo containerd
 [ ! -e "$1" ] || { echo config; cat "$1"; }
 """

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from provisioning.command import Command, Fact
+from provisioning.errors import HostError
 from provisioning.facts.groups import Groups
 from provisioning.facts.paths import AtPath
 from provisioning.facts.places import Place
@@ -30,12 +31,22 @@ def owned(host: Host, needs: Needs) -> Iterator[Command]:
     """Models, results and environments have folders of our user there, and runs lead there.
 
     Results that lie in the working folder already stay, and so do those that follow.
+
+    Raises:
+        HostError: the disk was somebody else's before, and so are the folders there.
     """
     user = host.fact(Groups).user
     for name, mode in _OURS:
         path = f"{needs.data}/{name}"
         found = host.fact(AtPath(path))
-        if found is None or found.mode != mode or found.owner.split(":")[0] != user:
+        owner = found.owner.split(":")[0] if found is not None else user
+        if owner not in {user, "root"}:
+            raise HostError(
+                f"{path} belongs to {owner}, not to {user}.",
+                "Log in as that user, or set host.data_disk.mount to another folder.",
+                host=host.name,
+            )
+        if found is None or found.mode != mode or owner != user:
             shown = f"make folder {path} ({mode:04o}, {user})"
             yield Command.shell(_OWN, path, user, f"{mode:o}", sudo=True, shown=shown)
     runs, results = f"{needs.workdir}/runs", f"{needs.data}/{RESULTS}"

@@ -122,6 +122,15 @@ def checked(host: Host, wanted: Wanted) -> None:
     """
     for operation in (joined, recorded, formatted, mounted):
         list(operation(host, wanted))
+    volume = volume_of(host, wanted)
+    below = f"{host.workdir}/".startswith(f"{wanted.mount.rstrip('/')}/")
+    if volume is not None and not volume.mounted and below:
+        raise HostError(
+            f"The working folder {host.workdir} is below {wanted.mount}, where the data disk is to "
+            "be mounted: it would be hidden.",
+            "Set the stack's workdir, or host.data_disk.mount, to another folder.",
+            host=host.name,
+        )
 
 
 def facts(wanted: Wanted) -> tuple[Fact[Any], ...]:

@@ -50,9 +50,15 @@ def settled(host: Host, registries: list[str], store: str | None) -> Iterator[Co
 
 
 def contained(host: Host, store: str) -> Iterator[Command]:
-    """The *store* holds containerd's content, unless there is some, or its file says where."""
-    kept = host.fact(Stores)
+    """The *store* holds containerd's content, unless there is some, or its file says where.
+
+    Containers of a Docker that keeps its images itself are containerd's, too: they would not live
+    through the move.
+    """
+    kept, daemon = host.fact(Stores), host.fact(Docker)
     if kept.containerd or kept.root or not services.unit(host, services.CONTAINERD).there:
+        return
+    if daemon is not None and daemon.access != "none" and daemon.containers:
         return
     # A key before the first table is one of the whole file.
     text = f'root = "{store}"\n' + ("version = 2\n" if kept.config is None else kept.config)
@@ -70,9 +76,10 @@ def facts(*, store: bool) -> tuple[Fact[Any], ...]:
 
 def _empty(host: Host) -> bool:
     daemon = host.fact(Docker)
-    if daemon is not None and daemon.access != "none":
-        return daemon.root == DOCKER and daemon.images == daemon.containers == 0
-    return not host.fact(Stores).docker
+    if daemon is None or daemon.access == "none":
+        return not host.fact(Stores).docker
+    used = daemon.root != DOCKER or daemon.images or daemon.containers
+    return not used and not host.fact(Stores).docker
 
 
 def _applied(host: Host, values: Mapping[str, Any], store: str | None) -> Iterator[Command]:

@@ -47,6 +47,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     large = {"model.safetensors": SIZE}
     gated = stand_in.model(large, gated=True, readers=(MARKER,))
     models = {"o/first": gated, "o/second": gated}
+    network.ensure()  # it goes with the last host of the tests before
     with stand_in.serving(models, bind=network.GATEWAY) as hub:
         hub.tokens = (MARKER,)
         yield hub

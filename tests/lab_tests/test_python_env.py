@@ -53,6 +53,7 @@ def index(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     package(root / "hello", "1.0")
     package(root / "slow", "1.0")
     handler = partial(Index, directory=str(root))
+    network.ensure()  # it goes with the last host of the tests before
     with ThreadingHTTPServer((network.GATEWAY, 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

@@ -84,7 +84,7 @@ def test_a_port_of_the_engine_in_use_is_told(shared: Stack) -> None:
 
     done = shared.fab("bench", *sets(f"engine.port={port}"))
 
-    assert (6, []) == (done.code, _runs_on_host(shared))
+    assert (5, []) == (done.code, _runs_on_host(shared))
     assert re.search(rf"[Pp]ort {port}.*in use", _plain(done))
 
 

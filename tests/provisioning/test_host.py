@@ -262,3 +262,12 @@ def test_a_fact_can_be_forgotten(host: Host) -> None:
     before = host.remote.exchanges
     assert (2, "boot") == (host.fact(Counter), host.fact(Boot))
     assert before + 1 == host.remote.exchanges
+
+
+def test_a_command_that_hangs_is_given_up(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the exchange gives signs of life: a driver may hang for ever."""
+    monkeypatch.setattr("provisioning.exchange._BEAT_S", 1)
+    host.tell = lambda _: None
+
+    with pytest.raises(HostError, match="did not end within 1 s"):
+        host.execute(Command("sleep", "60"), label="t", timeout_s=1.0)

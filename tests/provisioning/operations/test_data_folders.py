@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from provisioning.errors import HostError
 from provisioning.facts.groups import Membership
 from provisioning.facts.paths import AtPath, Found
 from provisioning.facts.places import Place
@@ -42,6 +43,13 @@ def test_a_folder_is_made_ours(found: Found | None) -> None:
     """By root, for the disk is root's."""
     (command,) = data_folders.owned(having(models=found), PLAIN)
     assert ("make folder /data/models (0755, me)", True) == (str(command), command.sudo)
+
+
+def test_a_folder_of_somebody_else_is_not_taken() -> None:
+    """The disk was in use before: his results, or models, are not made ours."""
+    theirs = Found("directory", 0o700, "", "ann:ann")
+    with pytest.raises(HostError, match="/data/results belongs to ann, not to me"):
+        list(data_folders.owned(having(results=theirs), PLAIN))
 
 
 @pytest.mark.parametrize("runs", ["nothing", "empty"])

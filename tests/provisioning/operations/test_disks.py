@@ -62,6 +62,17 @@ def test_a_blank_disk_is_formatted_and_mounted() -> None:
     assert all(command.sudo for operation in ALL for command in operation(host, WANTED))
 
 
+def test_a_working_folder_below_the_mount_is_refused() -> None:
+    """It would be hidden; told before anything is formatted."""
+    wanted = replace(WANTED, mount="/w")
+    answers = {Place("/w"): "nothing"}
+    host = having(BLANK)
+    host._answers |= answers
+    with pytest.raises(HostError, match="The working folder /w is below /w"):
+        disks.checked(host, wanted)
+    disks.checked(having(BLANK), WANTED)
+
+
 def test_a_disk_in_its_place_needs_nothing() -> None:
     """Mounted, and by UUID in fstab."""
     there = replace(EXT4, mounts=("/data",))

@@ -102,8 +102,15 @@ def test_a_file_that_was_written_but_not_read_is_read(daemon: Any, expected: lis
         {"Docker": replace(DAEMON, containers=1)},
         {"Docker": replace(DAEMON, root="/mnt/theirs")},
         {"Docker": None, "Stores": Kept(docker=True)},
+        {"Docker": DAEMON, "Stores": Kept(docker=True)},
     ],
-    ids=["images", "containers", "another folder", "left behind by one that was removed"],
+    ids=[
+        "images",
+        "containers",
+        "another folder",
+        "left behind by one that was removed",
+        "volumes",
+    ],
 )
 def test_images_that_are_there_keep_their_folder(changes: dict[str, Any]) -> None:
     """They would not move along."""
@@ -148,8 +155,9 @@ def test_containerd_without_a_file_gets_one() -> None:
         {"Stores": Kept(containerd=True)},
         {"Stores": Kept(config='root = "/mnt/c"\n')},
         {"Units": (RUNS, NONE, NONE)},
+        {"Docker": replace(DAEMON, containers=1)},
     ],
-    ids=["it holds something", "its file says where", "it is not there"],
+    ids=["it holds something", "its file says where", "it is not there", "Docker has containers"],
 )
 def test_containerd_that_is_somebodys_is_left_alone(changes: dict[str, Any]) -> None:
     """What it holds would not move along."""
