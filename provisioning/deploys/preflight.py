@@ -94,7 +94,7 @@ def _memory(host: Host, needs: Needs) -> None:
 def _port(host: Host, needs: Needs) -> None:
     if needs.port is not None and needs.port in host.fact(PortsInUse):
         raise HostError(
-            f"Something listens on port {needs.port} of {host.name} already.",
+            f"Port {needs.port} of {host.name} is in use.",
             "End it, or set engine.port to another one (or leave it out: one that is free is "
             "found).",
             host=host.name,

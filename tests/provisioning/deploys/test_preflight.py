@@ -88,7 +88,7 @@ def test_a_port_in_use_is_said() -> None:
     """Only where the recipe sets it."""
     host = FakeHost(System=MACHINE, PortsInUse=frozenset({8000}))
     assert refused(host, needs(port=8001)) is None
-    assert "Something listens on port 8000 of fake-host already." == refused(host, needs(port=8000))
+    assert "Port 8000 of fake-host is in use." == refused(host, needs(port=8000))
 
 
 def test_room_must_be_where_data_goes() -> None:
