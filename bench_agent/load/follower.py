@@ -24,7 +24,16 @@ from bench_agent.load.link import READ, Link
 from bench_agent.load.patience import Patience, Trial
 from bench_agent.load.pattern import MOST
 from bench_agent.load.reply import SLICE, Exchange
-from bench_agent.load.tap import ALL_PORTS, PORT, SEGMENT, SYN, Tap, can_confine, open_tap
+from bench_agent.load.tap import (
+    ALL_PORTS,
+    PORT,
+    SEGMENT,
+    SYN,
+    Tap,
+    can_confine,
+    local_ports,
+    open_tap,
+)
 from bench_agent.load.trail import MASK, USUAL_HEADERS, USUAL_OFFSET, Trail
 
 #: Fewer replies at a time are no rush.
@@ -316,17 +325,20 @@ class Follower:
 
 def of(
     connections: Connections,
-    ports: tuple[int, int],
+    number: int,
+    count: int,
     *,
     keep: Callable[[Link, bytes], None],
     broken: Callable[[Link, str | None], None],
 ) -> Follower | None:
-    """A follower of *connections*, which will begin at *ports*; None where there is no tap."""
-    confined = can_confine()
-    tap = open_tap(connections.endpoints, ports if confined else ALL_PORTS)
+    """A follower of *connections*, those of worker *number* of *count*, which are yet to be opened;
+    None where there is no tap.
+    """  # noqa: D205 - one thought
+    ports = local_ports(number, count) if can_confine() else None
+    tap = open_tap(connections.endpoints, ports or ALL_PORTS)
     if tap is None:
         return None
-    connections.ports = ports if confined else None
+    connections.ports = ports
     return Follower(tap, connections, keep=keep, broken=broken)
 
 

@@ -17,11 +17,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from bench_agent import clock, stamps
-from bench_agent.load import follower, tap
+from bench_agent.load import follower
 from bench_agent.load.arrivals import Arrivals
 from bench_agent.load.backlog import Backlog
 from bench_agent.load.connections import Connections
-from bench_agent.load.follower import ENOUGH, Follower
 from bench_agent.load.link import READ, Link
 from bench_agent.load.pattern import MOST
 from bench_agent.load.plan import Endpoint, Load, encode_head
@@ -74,7 +73,7 @@ class Worker:
         self._busy = [0] * len(endpoints)  # requests in flight
         self._again: list[tuple[int, int]] = []  # events of links that may hold more
         self._backlog = Backlog(self._source, self._end, self._done, self._learn)
-        self._follower: Follower | None = None
+        self._follower: follower.Follower | None = None
         self._watch = Watch(load.timeout_s, load.stall_timeout_s)
         self._stopping = False
         self._next_tick_ns = 0
@@ -85,10 +84,11 @@ class Worker:
     def prepare(self, streams: int) -> None:
         """Everything that can be done before the clock starts."""
         self._source.prepare(streams)
-        if streams >= ENOUGH:
+        if streams >= follower.ENOUGH:
             self._follower = follower.of(
                 self._connections,
-                tap.local_ports(self._number, self._count),
+                self._number,
+                self._count,
                 keep=self._keep,
                 broken=self._broken,
             )
@@ -247,6 +247,8 @@ class Worker:
                 continue
             if mask != 1 and data:
                 self._again.append((fd, select.EPOLLRDHUP))  # until there is no more, or the end
+            length = len(data)
+            link.received += length
             if not ancillary:
                 self._stamp_late(link, data)
                 continue
@@ -255,8 +257,6 @@ class Worker:
             if first:  # the one that has waited longest
                 first = False
                 self._connections.lag.add(time.time_ns() - stamps.decode(stamp))
-            length = len(data)
-            link.received += length
             if link.least <= length < MOST:
                 size = link.sizes[length]
                 if (

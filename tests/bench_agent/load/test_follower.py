@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bench_agent.load import arrivals, follower
-from bench_agent.load.plan import endpoint
+from bench_agent.load import follower
 from bench_agent.load.worker import Worker
 from bench_agent.storage import read_records
-from tests.bench_agent.load.loads import load
+from tests.bench_agent.load.loads import load, worked
 from tests.bench_agent.misbehaving import DONE, END, HEAD, event, read_request, token
 from tests.bench_agent.test_accuracy import late_ms, measured, timing_server
 
@@ -28,25 +27,11 @@ STREAMS = 80
 
 
 def work(url: str, control: int, records: Path, **changes: object) -> Worker:
-    """Put a load on from this process, the worker afterwards."""
+    """Put a load on from this process; the worker afterwards."""
     values = {"num_prompts": STREAMS, "max_concurrency": STREAMS, "timeout_s": 30.0}
     made = load(url, **{**values, **changes})
-    sink = records.open("ab")
-
-    worker = Worker(
-        made,
-        [endpoint(each, made.api) for each in made.base_urls],
-        arrivals.of(made, 0, 1),
-        number=0,
-        count=1,
-        control=control,
-        write=sink.write,
-        report=lambda _: None,
-    )
-    worker.prepare(STREAMS)
-    worker.run(time.time_ns())
-    sink.close()
-    return worker
+    with records.open("ab") as sink:
+        return worked(made, control, sink.write)
 
 
 def test_a_server_that_sends_at_once_is_followed(pipe: tuple[int, int], records_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from bench_agent.load import follower, tap
 from bench_agent.storage import read_records
 from tests.bench_agent.load.test_follower import STREAMS, work
-from tests.bench_agent.misbehaving import DONE, END, HEAD, event, token
+from tests.bench_agent.misbehaving import DONE, END, HEAD, event, read_request, token
 
 pytestmark = [
     pytest.mark.integration,
@@ -60,22 +60,6 @@ def _accept(listener: socket.socket, handler: Handler) -> None:
         number += 1
 
 
-def request_read(client: socket.socket) -> bool:
-    """Whether another request came, whole."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        more = client.recv(65536)
-        if not more:
-            return False
-        data += more
-    head, _, body = data.partition(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-    left = length - len(body)
-    while left > 0:
-        left -= len(client.recv(min(left, 65536)))
-    return True
-
-
 def replied(client: socket.socket, *, until: int = TOKENS) -> None:
     """Tokens of a reply, one every 5 ms; the end, too, if all of them."""
     client.sendall(HEAD)
@@ -106,10 +90,10 @@ def test_kept_connections_that_the_server_closes_are_replaced(
     """Without having said so: no request fails, and nothing is read for ever."""
 
     def handler(client: socket.socket, _number: int) -> None:
-        request_read(client)
+        read_request(client)
         replied(client)
         if how != "after a reply":
-            request_read(client)
+            read_request(client)
         if how == "by a reset":
             reset(client)
 
@@ -128,7 +112,7 @@ def test_what_came_before_a_reset_counts(
     """A reply that was whole is whole, one that was cut has the tokens that came."""
 
     def handler(client: socket.socket, _number: int) -> None:
-        request_read(client)
+        read_request(client)
         replied(client, until=until)
         reset(client)
 
@@ -144,9 +128,9 @@ def test_a_flood_of_ends_does_not_hold_up_the_others(
     """Chunks that look like the end of a reply, without end, on one of the connections."""
 
     def handler(client: socket.socket, number: int) -> None:
-        request_read(client)
+        read_request(client)
         replied(client)
-        while request_read(client):
+        while read_request(client):
             if number == 0:
                 replied(client, until=20)
                 while True:
@@ -180,7 +164,7 @@ def test_replies_are_read_though_the_ring_lost_them(
     monkeypatch.setattr(follower.Follower, "step", stalling)
 
     def handler(client: socket.socket, _number: int) -> None:
-        while request_read(client):
+        while read_request(client):
             replied(client)
 
     with serving(handler) as url:
@@ -195,7 +179,7 @@ def test_long_requests_are_sent_to_their_end(pipe: tuple[int, int], records_path
 
     def handler(client: socket.socket, _number: int) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        while request_read(client):
+        while read_request(client):
             replied(client)
             threading.Event().wait(0.05)
 

@@ -12,12 +12,9 @@ from typing import Any
 
 import pytest
 
-from bench_agent.load import arrivals
 from bench_agent.load.lag import percentiles
-from bench_agent.load.plan import endpoint
 from bench_agent.load.tally import Tally, encode_record
-from bench_agent.load.worker import Worker
-from tests.bench_agent.load.loads import load
+from tests.bench_agent.load.loads import load, worked
 from tests.bench_agent.misbehaving import (
     EXPECTED,
     HEAD,
@@ -42,18 +39,7 @@ def work(
     """Put a load on from this process; the records and the tally."""
     made = load(url, **{"num_prompts": 4, "timeout_s": 0.4, **changes})
     lines: list[bytes] = []
-    worker = Worker(
-        made,
-        [endpoint(each, made.api) for each in made.base_urls],
-        arrivals.of(made, 0, 1),
-        number=0,
-        count=1,
-        control=control,
-        write=lines.append,
-        report=report,
-    )
-    worker.prepare(arrivals.streams(made, 0, 1))
-    worker.run(time.time_ns())
+    worker = worked(made, control, lines.append, report)
     return [json.loads(line) for line in lines], worker.tally
 
 
