@@ -9,8 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bench_agent import __version__, specs
 from bench_agent.protocol import (
     CLOSED_STATES,
@@ -75,7 +73,7 @@ def bench(site: Site, recipe: Recipe, results: Path, progress: Progress) -> RunD
             agent = Agent(site.remote, site.workdir)
             agent.start(spec)
             end = watch(agent, run, progress)
-        _finish(site, run, recipe.launcher, phases, end)
+        _finish(site, run, phases, end)
     return run
 
 
@@ -98,7 +96,7 @@ def attach(site: Site, run: RunDir, progress: Progress) -> None:
         if end not in (*CLOSED_STATES, DIED):
             with phases("load"):
                 end = watch(agent, run, progress)
-        _finish(site, run, _launcher_of(run), phases, end)
+        _finish(site, run, phases, end)
 
 
 def stop(site: Site, run: RunDir, progress: Progress) -> None:
@@ -115,7 +113,7 @@ def stop(site: Site, run: RunDir, progress: Progress) -> None:
             if listing is not None and listing.state not in (*CLOSED_STATES, DIED):
                 agent.stop(run.run_id)
         if listing is not None:
-            _finish(site, run, _launcher_of(run), phases, listing.state)
+            _finish(site, run, phases, listing.state)
         holder = site.host().fact(LockOwner)
         if holder is not None and (holder.run_id == run.run_id or lock.left(holder)):
             release(site, holder.run_id)
@@ -192,7 +190,7 @@ def run_spec(
     )
 
 
-def _finish(site: Site, run: RunDir, launcher: str, phases: Phases, end: str) -> None:
+def _finish(site: Site, run: RunDir, phases: Phases, end: str) -> None:
     """Home first, then the engine's end."""
     agent = Agent(site.remote, site.workdir)
     with phases("collect"):
@@ -201,7 +199,7 @@ def _finish(site: Site, run: RunDir, launcher: str, phases: Phases, end: str) ->
             phases.progress.note("The agent had died; what it had measured is sealed.")
         collect(agent, run, phases.progress.note)
     with phases("stop"):
-        release(site, run.run_id, launcher)
+        release(site, run.run_id)
 
 
 @contextmanager
@@ -268,11 +266,3 @@ def _never_started(site: Site, run: RunDir) -> BenchError:
         f"Its lock is released; `fab bench --stack {site.stack}` starts anew.",
         host=site.remote.name,
     )
-
-
-def _launcher_of(run: RunDir) -> str:
-    """The launcher that started the run's engine, as far as is known at home."""
-    for name in ("recipe.yaml", "recipe.yaml.part"):
-        with suppress(OSError, yaml.YAMLError, KeyError, TypeError):
-            return str(yaml.safe_load((run.path / name).read_text())["launcher"])
-    return "process"

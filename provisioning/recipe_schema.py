@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from bench_agent import protocol
+from provisioning.engine_schema import Container, Engine, Layout, Timeouts
 from provisioning.host_schema import HostNeeds, Url
 from provisioning.recipe_limits import Limits
 from provisioning.recipe_load import Load, Point
 from provisioning.recipe_values import Count, Seconds, Strict
 
-__all__ = ["Engine", "Limits", "Load", "Model", "Point", "Recipe", "Strict", "Timeouts"]
+__all__ = [
+    "Container",
+    "Engine",
+    "Layout",
+    "Limits",
+    "Load",
+    "Model",
+    "Point",
+    "Recipe",
+    "Strict",
+    "Timeouts",
+]
 
-_SECRET = re.compile(r"(^|_)(TOKEN|KEY|SECRET|PASSWORD|PASSPHRASE)$")
 _BREAKS = set("\x85\u2028\u2029")
-_OURS = {"port": "engine.port", "host": "nothing (loopback)", "model": "model.name"}
-
-
-def _no_secret(env: dict[str, str]) -> dict[str, str]:
-    for name in env:
-        if _SECRET.search(name):
-            raise ValueError(f"{name} looks like a secret; recipes hold none")
-    return env
-
-
-def _not_ours(args: dict[str, Any]) -> dict[str, Any]:
-    for name in args:
-        plain = name.lstrip("-").replace("-", "_")
-        if plain in _OURS:
-            raise ValueError(f"{name} is not set here; set {_OURS[plain]}")
-        if _SECRET.search(plain.upper()):
-            raise ValueError(f"{name} looks like a secret; recipes hold none")
-    return args
-
-
-def _as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-
-
-EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class Model(Strict):
@@ -62,32 +47,6 @@ class Model(Strict):
     max_model_len: Count | None = Field(default=None, description="Longest context, in tokens.")
 
 
-class Engine(Strict):
-    """The server."""
-
-    name: str = Field(description="A module of provisioning/engines.")
-    args: Annotated[dict[str, Any], AfterValidator(_not_ours)] = Field(
-        default_factory=dict, description="Its arguments: `max_num_seqs: 8` is `--max-num-seqs 8`."
-    )
-    env: Annotated[
-        dict[EnvName, Annotated[str, BeforeValidator(_as_text)]], AfterValidator(_no_secret)
-    ] = Field(default_factory=dict, description="Its environment; no secrets.")
-    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
-        default=None, description="The port it listens on; by default one that is free on the host."
-    )
-
-
-class Timeouts(Strict):
-    """How long is waited."""
-
-    ready_s: Seconds = Field(
-        default=1800.0, description="From the engine's start to its first answer."
-    )
-    stop_s: Seconds = Field(
-        default=20.0, description="For the engine to end by itself, when asked to."
-    )
-
-
 class Recipe(Strict):
     """One engine configuration and its load; `name` is the file's."""
 
@@ -95,6 +54,7 @@ class Recipe(Strict):
     model: Model = Field(description="What is served.")
     engine: Engine = Field(description="The server.")
     launcher: str = Field(description="How it is started: a module of provisioning/launchers.")
+    layout: Layout = Field(default_factory=Layout, description="How it is spread over the GPUs.")
     load: Load = Field(description="The load.")
     host: HostNeeds = Field(
         default_factory=HostNeeds, description="What the host is to be before that."

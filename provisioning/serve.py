@@ -11,7 +11,7 @@ from typing import Any
 
 from bench_agent.protocol import Target
 from provisioning import agent as agents
-from provisioning import calibration, data_file, engines, launchers, needs, readiness
+from provisioning import calibration, data_file, engines, launch, launchers, needs, readiness
 from provisioning.command import Command, Secret
 from provisioning.data_file import DataFile
 from provisioning.deploys import gpu_host
@@ -133,11 +133,11 @@ def serve(
     spec = engines.load(recipe.engine.name).spec(recipe, offer)
     launcher = launchers.load(recipe.launcher)
     try:
-        handle = launcher.start(host, spec, run.run_id)
+        handle = launch.start(host, launcher, spec, run.run_id)
         ready = readiness.wait(host, handle, recipe.timeouts.ready_s, _Teller(progress))
     except DynoError:
         with suppress(DynoError, OSError):
-            log = launcher.log(host, run.run_id, _RESCUED_LINES)
+            log = launch.log(host, run.run_id, _RESCUED_LINES)
             (run.home / "server.log").write_text(offer.api_key.redact(log))
         raise
     about = {"engine": spec.describe(), "launcher": recipe.launcher, "ready": asdict(ready)}
@@ -165,7 +165,7 @@ class _Teller:
             self._progress.note(f"engine: {now.phase} after {now.seconds:.1f} s")
 
 
-def release(site: Site, run_id: str, launcher: str = "process") -> None:
+def release(site: Site, run_id: str) -> None:
     """Stop the run's engine, where it is ours, and give the host back.
 
     Raises:
@@ -173,7 +173,7 @@ def release(site: Site, run_id: str, launcher: str = "process") -> None:
     """
     host = site.host()
     if site.url is None:
-        launchers.load(launcher).stop(host, run_id)
+        launch.stop(host, run_id)
     else:  # the key of a server that is not ours
         host.execute(Command("rm", "-rf", host.path("engines", run_id)), label="bench.key")
     host.apply(lock.released, run_id)

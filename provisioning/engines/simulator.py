@@ -16,7 +16,7 @@ def spec(recipe: Recipe, site: Site) -> ProcessSpec:
         argv=(
             *(site.python, "-I", "-S", site.agent, "simulate"),
             *("--host", "127.0.0.1", "--port", PORT, "--model", recipe.model.name),
-            *flags(recipe.engine.args),
+            *flags({"max_model_len": recipe.model.max_model_len} | recipe.engine.args),
         ),
         env=recipe.engine.env,
         secret_env={API_KEY: site.api_key},

@@ -1,12 +1,49 @@
-"""What a launcher does, and the handle it gives out."""
+"""What a launcher says: the files on the host by which an engine is started and stopped there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
-from provisioning.engines.base import ProcessSpec
-from provisioning.host import Host
+from provisioning.command import Secret, quote
+from provisioning.engines.base import API_KEY, PORT, ProcessSpec
+from provisioning.render import render
+from provisioning.versions import ENGINE_PORTS
+
+#: What a launcher starts: programs of the host, or containers.
+Runs = Literal["process", "container"]
+
+SCRIPT = "engine.sh"
+KEY_FILE = "api-key"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file in the engine's own folder on the host, ``engines/<run-id>``."""
+
+    name: str
+    content: str | Secret
+    mode: int = 0o600
+
+
+class Launcher(Protocol):
+    """A module of `provisioning.launchers`.
+
+    One of its files is `SCRIPT`, which understands ``start`` (and prints process id, its start
+    time, boot id and port), ``alive``, ``stop`` and ``log [LINES]``: whoever comes later, with
+    whatever release, can end what was started. No launcher's file but those that are a `Secret`
+    holds a secret.
+    """
+
+    RUNS: Runs
+
+    def files(self, spec: ProcessSpec, run_id: str) -> tuple[File, ...]:
+        """What is written to the host; pure.
+
+        Raises:
+            UsageError: the launcher cannot start that.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -31,30 +68,30 @@ class Handle:
         return f"http://127.0.0.1:{self.port}"
 
 
-class Launcher(Protocol):
-    """A module of `provisioning.launchers`. Each call is one exchange."""
+def script(template: str, spec: ProcessSpec, run_id: str, **more: Any) -> File:
+    """`SCRIPT` of a template that extends ``engine.sh.j2``: no secrets in it."""
+    text = render(
+        template,
+        engine=spec.engine,
+        run_id=run_id,
+        argv=spec.argv,
+        port=spec.port,
+        port_word=PORT,
+        first_port=ENGINE_PORTS.start,
+        port_count=len(ENGINE_PORTS),
+        stop_grace_s=spec.stop_grace_s,
+        **more,
+    )
+    return File(SCRIPT, text, 0o700)
 
-    def start(self, host: Host, spec: ProcessSpec, run_id: str) -> Handle:
-        """Start the engine of *run_id*.
 
-        Raises:
-            LaunchError: it cannot be started: it runs already (and is left alone), or its port
-                is in use.
-        """
-        ...
+def key_file(spec: ProcessSpec) -> tuple[File, ...]:
+    """The engine's key for who asks it; nothing for an engine without one."""
+    return (File(KEY_FILE, spec.secret_env[API_KEY]),) if API_KEY in spec.secret_env else ()
 
-    def alive(self, host: Host, run_id: str) -> bool:
-        """Whether the engine's process is there."""
-        ...
 
-    def stop(self, host: Host, run_id: str) -> bool:
-        """Stop it, all its processes, and see that they are gone; False if there were none.
-
-        Raises:
-            LaunchError: processes are left.
-        """
-        ...
-
-    def log(self, host: Host, run_id: str, lines: int = 200) -> str:
-        """The last *lines* lines of its log; empty when there is none."""
-        ...
+def shell_environment(spec: ProcessSpec) -> File:
+    """The engine's whole environment as shell assignments, secrets revealed."""
+    values = dict(spec.env) | {k: v.reveal() for k, v in spec.secret_env.items()}
+    text = "".join(f"{name}={quote(value)}\n" for name, value in values.items())
+    return File("env", Secret(text))

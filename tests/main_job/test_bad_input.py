@@ -103,7 +103,7 @@ def test_a_result_folder_that_cannot_be_written_is_told(shared: Stack) -> None:
 
 def test_a_load_of_nothing_but_failures_is_no_success(stack: Stack) -> None:
     """Every request is refused for its length: told by exit code, and the result is home."""
-    done = stack.fab("bench", *sets("engine.args.max_model_len=20", "load.num_warmups=0"))
+    done = stack.fab("bench", *sets("model.max_model_len=20", "load.num_warmups=0"))
 
     (run,) = stack.results.glob("*Z-*")
     assert (7, True) == (done.code, (run / "SHA256SUMS").exists()), done.said

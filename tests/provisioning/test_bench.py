@@ -233,7 +233,7 @@ def test_an_engine_that_dies_is_a_result_too(site: Site, tmp_path: Path) -> None
 
 def test_requests_that_fail_are_no_success(site: Site, tmp_path: Path) -> None:
     """A run in which nothing succeeded comes home, and is told as that by its exit."""
-    plan = _recipe("engine.args.max_model_len=20", "load.num_warmups=0")
+    plan = _recipe("model.max_model_len=20", "load.num_warmups=0")
 
     run = bench.bench(site, plan, tmp_path, Told())
 

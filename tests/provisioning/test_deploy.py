@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from provisioning import agent as agents
-from provisioning import engines, launchers, readiness, recipe
+from provisioning import engines, launch, launchers, readiness, recipe
 from provisioning.command import Secret
 from provisioning.engines.base import Site
 from provisioning.facts.lock import LockOwner, Owner
@@ -51,9 +51,9 @@ def test_the_rehearsals_engine_is_served_and_stopped(host: Host) -> None:
     )
     launcher = launchers.load(loaded.launcher)
     before = host.remote.exchanges
-    handle = launcher.start(host, engines.load(loaded.engine.name).spec(loaded, site), RUN)
+    handle = launch.start(host, launcher, engines.load(loaded.engine.name).spec(loaded, site), RUN)
     ready = readiness.wait(host, handle, loaded.timeouts.ready_s)
     assert (2, True) == (host.remote.exchanges - before, ready.seconds > 0)
-    assert launcher.stop(host, RUN)
+    assert launch.stop(host, RUN)
     assert host.apply(lock.released, RUN)
-    assert (False, None) == (launcher.alive(host, RUN), host.fact(LockOwner))
+    assert (False, None) == (launch.alive(host, RUN), host.fact(LockOwner))

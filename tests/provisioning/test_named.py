@@ -19,7 +19,7 @@ def test_engines_and_launchers_are_found_by_name() -> None:
 def test_a_name_loads_its_module() -> None:
     """What comes back is the module with the contract's functions."""
     assert callable(engines.load("simulator").spec)
-    assert callable(launchers.load("process").start)
+    assert callable(launchers.load("process").files)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import pytest
 
-from provisioning import readiness
+from provisioning import launch, readiness
 from provisioning.engines.base import ProcessSpec
 from provisioning.errors import LaunchError, RemoteError
 from provisioning.facts.python import Pythons
@@ -113,7 +113,7 @@ def test_a_stream_without_an_end_is_a_broken_connection() -> None:
 @pytest.mark.integration
 def test_a_real_start_is_waited_for_in_one_exchange(host: Host, fake: Fake) -> None:
     """Its log is heard, its phases are measured, its key is sent and seen nowhere."""
-    handle = process.start(host, fake(), RUN)
+    handle = launch.start(host, process, fake(), RUN)
     host.gather(Pythons)
     heard: list[Progress] = []
     before = host.remote.exchanges
@@ -127,7 +127,7 @@ def test_a_real_start_is_waited_for_in_one_exchange(host: Host, fake: Fake) -> N
 @pytest.mark.integration
 def test_an_engine_that_exits_is_noticed_at_once(host: Host, fake: Fake) -> None:
     """Long before the deadline, with what it said."""
-    handle = process.start(host, fake("exit"), RUN)
+    handle = launch.start(host, process, fake("exit"), RUN)
     with pytest.raises(LaunchError, match="ended before") as caught:
         readiness.wait(host, handle, 600)
     assert "CUDA out of memory, says the fake" == caught.value.log
@@ -139,16 +139,16 @@ def test_an_engine_that_never_says_200_is_late(
     host: Host, fake: Fake, mode: str, answer: str
 ) -> None:
     """It is left running: its log is still to be rescued."""
-    handle = process.start(host, fake(mode, ready_path="/x"), RUN)
+    handle = launch.start(host, process, fake(mode, ready_path="/x"), RUN)
     with pytest.raises(LaunchError, match=f"not ready within 1.5 s.*{answer}"):
         readiness.wait(host, handle, 1.5)
-    assert process.alive(host, RUN)
+    assert launch.alive(host, RUN)
 
 
 @pytest.mark.integration
 def test_a_wrong_key_is_not_ready(host: Host, fake: Fake) -> None:
     """Another server on the port does not know our key."""
-    handle = process.start(host, fake(), RUN)
+    handle = launch.start(host, process, fake(), RUN)
     Path(str(handle.api_key_file)).write_text("other")
     with pytest.raises(LaunchError, match="last answer: 401"):
         readiness.wait(host, handle, 1.5)
@@ -157,7 +157,7 @@ def test_a_wrong_key_is_not_ready(host: Host, fake: Fake) -> None:
 @pytest.mark.integration
 def test_another_server_on_the_port_is_not_our_engine(host: Host, fake: Fake) -> None:
     """Whoever answers: our process has to be there."""
-    handle = process.start(host, fake(), RUN)
+    handle = launch.start(host, process, fake(), RUN)
     readiness.wait(host, handle, 20)
     with pytest.raises(LaunchError, match="ended before"):
         readiness.wait(host, replace(handle, pid_started=handle.pid_started - 1), 20)
