@@ -14,19 +14,20 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable
-from socket import htonl, ntohl, ntohs
+from collections.abc import Callable, Iterator
+from itertools import islice
+from socket import ntohl
 from typing import Any
 
 from bench_agent import stamps
+from bench_agent.load import together
 from bench_agent.load.connections import Connections
 from bench_agent.load.link import READ, Link
-from bench_agent.load.patience import Patience, Trial
+from bench_agent.load.patience import Patience, Trial, acknowledges_early
 from bench_agent.load.pattern import MOST
 from bench_agent.load.reply import SLICE, Exchange
 from bench_agent.load.tap import (
     ALL_PORTS,
-    PORT,
     SEGMENT,
     SYN,
     Tap,
@@ -34,16 +35,13 @@ from bench_agent.load.tap import (
     local_ports,
     open_tap,
 )
-from bench_agent.load.trail import MASK, USUAL_HEADERS, USUAL_OFFSET, Trail
+from bench_agent.load.trail import MANY, Trail
 
 #: Fewer replies at a time are no rush.
 ENOUGH = 64
-#: Segments that wait to be read, at most: a sender may have ten under way from the first.
-_WAITING = 7
-_MANY = 4  # segments a reply after which it is time for a visit
-_VISIT_NS = 16_000_000
-_VISITS_A_ROUND = 6
-_VISITS_FOR_LOST = 60
+#: Links are looked at by turns: one for so many segments, but all within that time.
+_SEGMENTS_A_LOOK = 3
+_ROUND_NS = 25_000_000
 _ROUNDS = 8  # reads of one link, one after the other
 _QUIET = select.EPOLLRDHUP | select.EPOLLET
 
@@ -65,14 +63,15 @@ class Follower:
         self._connections = connections
         self._keep = keep
         self._broken = broken
-        self._followed: dict[bytes, tuple[Link, Trail]] = {}  # by port
-        self._takers: dict[bytes, Callable[[bytes], None]] = {}  # of the segments of a port
-        self._first: dict[bytes, int] = {}  # sequence number of each connection's SYN
+        self._followed: dict[int, tuple[Link, Trail]] = {}  # by port
+        self._takers: dict[int, Callable[[bytes], None]] = {}  # of the segments of a port
+        self._first: dict[int, int] = {}  # sequence number of each connection's SYN
         self._ripe: list[Link] = []  # to be read at the next step
         self._ending: list[Link] = []  # to be read to the end of what is there
-        self._next_visit_ns = 0
-        self._visits = 0
-        self._seen = 0  # segments since the last visit
+        self._round: Iterator[tuple[Link, Trail]] = iter(())  # that are to be looked at
+        self._looks_due = 0.0
+        self._looked_ns = 0
+        self._seen = 0  # segments since then
         self.patience = Patience(len(connections.endpoints))
 
     @property
@@ -116,10 +115,7 @@ class Follower:
             self._judge(self.patience.trial, now)
         elif busy >= ENOUGH and self.patience.is_due(now):
             self._try(now)
-        if now >= self._next_visit_ns or self._seen > _MANY * len(self._followed):
-            self._next_visit_ns = now + _VISIT_NS
-            self._seen = 0
-            self._visit()
+        self._visit(now)
         ripe, self._ripe = self._ripe, []
         self._take(ripe)
         self._read_ends()
@@ -144,11 +140,11 @@ class Follower:
 
     def _look(self) -> None:
         """Give each segment to its link."""
-        takers, port_of = self._takers, PORT
-        segments, endings = self._tap.take()
+        taker_of = self._takers.get
+        segments, ports, endings = self._tap.take()
         self._seen += len(segments)
-        for segment in segments:
-            take = takers.get(segment[port_of])
+        for port, segment in zip(ports, segments):  # noqa: B905 - they are as many
+            take = taker_of(port)
             if take is not None:
                 take(segment)
         if endings:
@@ -157,8 +153,7 @@ class Follower:
     def _note(self, endings: list[bytes], now: int) -> None:
         """A connection began, or a reply or a connection ends."""
         for segment in endings:
-            port = segment[PORT]
-            seconds, nanoseconds, _total, _port, number, _offset, flags = SEGMENT.unpack(segment)
+            seconds, nanoseconds, _total, port, number, _offset, flags = SEGMENT.unpack(segment)
             if flags & SYN:
                 self._first[port] = ntohl(number)
             elif port in self._followed:
@@ -167,21 +162,25 @@ class Follower:
                 self.patience.spoil(link)
                 self._connections.lag.add(now - stamps.joined(seconds, nanoseconds))
 
-    def _visit(self) -> None:
-        """Find the links on which enough waits; now and then, all on which anything does."""
-        self._visits += 1
-        if self._visits % _VISITS_FOR_LOST == 0:
-            enough = 0  # the ring may have lost all that is known of a link
-        else:
-            enough = 1 if self._visits % _VISITS_A_ROUND == 0 else _WAITING
-        wanted = enough * SEGMENT.size
-        self._ripe += [
-            link for link, trail in self._followed.values() if len(trail.segments) >= wanted
-        ]
+    def _visit(self, now: int) -> None:
+        """Look at the links whose turn it is: is there enough to be read?"""
+        passed = min(1.0, (now - self._looked_ns) / _ROUND_NS)
+        self._looks_due += max(self._seen / _SEGMENTS_A_LOOK, passed * len(self._followed))
+        self._looked_ns, self._seen = now, 0
+        looks = min(int(self._looks_due), len(self._followed))
+        self._looks_due -= int(self._looks_due)
+        while looks > 0:
+            links = list(islice(self._round, looks))
+            if not links:
+                self._round = iter(list(self._followed.values()))
+            looks -= len(links)
+            self._ripe += [link for link, trail in links if trail.is_ripe()]
 
     def _taker(self, link: Link, trail: Trail) -> Callable[[bytes], None]:
         """What takes the segments of *link*: until its events are known, each is read at once."""
         if link.least < MOST:
+            if trail.enough != MANY and acknowledges_early(link):
+                trail.enough = MANY
             return trail.segments.extend
 
         def take(segment: bytes) -> None:
@@ -201,6 +200,7 @@ class Follower:
         for link in links:
             if link.trail is None:
                 continue
+            link.trail.looks = 0
             try:
                 data, ancillary, _flags, _address = link.recvmsg(READ, room)
             except BlockingIOError:
@@ -225,7 +225,10 @@ class Follower:
             return
         length = len(data)
         link.received += length
-        at = begin = self._plain(link, trail, exchange, data)
+        at = begin = 0
+        if link.least < MOST:
+            vocabulary = self._connections.vocabulary
+            at = begin = together.take(link, trail, exchange, data, vocabulary)
         for end, seconds, nanoseconds in trail.ends(length - begin) if begin < length else ():
             exchange.stamps.extend((seconds, nanoseconds))
             self._keep(link, data[at : begin + end])
@@ -238,35 +241,6 @@ class Follower:
             self._keep(link, data[at:])
         if length == READ and link.trail is trail:
             self._ripe.append(link)
-
-    def _plain(self, link: Link, trail: Trail, exchange: Exchange, data: bytes) -> int:
-        """Work off the segments that are one event like those before; where the others begin.
-
-        All that a token costs above the kernel is here, so there are no calls.
-        """
-        known, takes = self._connections.vocabulary.known, self._connections.vocabulary.takes
-        heads, closing, begin = link.heads, link.closing, trail.begin
-        add, at, taken = exchange.stamps.append, 0, 0
-        for fields in SEGMENT.iter_unpack(bytes(trail.segments)):
-            seconds, nanoseconds, total, _port, number, offset, _flags = fields
-            if number != htonl((begin + at) & MASK) or offset != USUAL_OFFSET:
-                break
-            try:
-                head, start, cut, size = heads[total]
-            except KeyError:
-                head, start, cut, size = heads[total] = link.event(ntohs(total) - USUAL_HEADERS)
-            cut += at
-            if not (data.startswith(head, at) and data.startswith(closing, cut)):
-                break
-            text = data[at + start : cut]
-            if text not in known and not takes(text):
-                break
-            add(seconds)
-            add(nanoseconds)
-            at += size
-            taken += 1
-        trail.forget(taken, at)
-        return at
 
     def _begin(self, link: Link) -> bool:
         """Follow *link*; whether its segments can be told."""

@@ -16,14 +16,15 @@ from bench_agent.load.pattern import MOST
 from bench_agent.load.plan import Endpoint
 from bench_agent.load.reply import Exchange, Reading
 from bench_agent.load.tap import confine
-from bench_agent.load.trail import Trail
+from bench_agent.load.trail import USUAL_HEADERS, Trail
 
 READ = 16 * 1024
 #: Edges are enough where a read takes all there is; a read of a TLS record may leave something.
 _EDGE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 
 
-#: What stands before the text of an event, its length, where the text ends, and the event.
+#: What stands between the text of the event before and its own, where its text begins and ends in
+#: it, and its length.
 Event = tuple[bytes, int, int, int]
 
 
@@ -52,14 +53,14 @@ class Link:
         self.sizes: list[bytes] = []
         self.opening = self.closing = b""
         self.start = self.cut = 0  # of the text, behind the size line and before the end
-        self.heads: dict[int, Event] = {}  # by the length of their segments
+        self.events: dict[int, Event] = {}  # by the length of their segments
         self.waits = False  # among those that have something to be read
         self.head = self.body = b""
         self.unsent = b""
         self.used = 0  # requests it has carried
         self.received = 0  # bytes
         self.trail: Trail | None = None  # while it is followed
-        self._port: bytes | None = None
+        self._port: int | None = None
         self.keeps_alive = True
         self.seen = 0  # reads at the last look for silence
         self.seen_ns = 0
@@ -92,10 +93,10 @@ class Link:
         return bool(self.unsent) or (self._secure and self.sock.pending)
 
     @property
-    def port(self) -> bytes:
-        """Its local port, as it stands in a segment."""
+    def port(self) -> int:
+        """Its local port, as a segment has it."""
         if self._port is None:
-            self._port = self.sock.getsockname()[1].to_bytes(2, "big")
+            self._port = socket.htons(self.sock.getsockname()[1])
         return self._port
 
     def finish_connect(self) -> bool:
@@ -126,25 +127,26 @@ class Link:
         self.exchange = self.reading = None
         self.head = self.body = b""
         self.stamp = array("q").frombytes
-        self.least, self.heads = MOST, {}
+        self.least, self.events = MOST, {}
 
     def learn(self) -> None:
         """Tell reads by what the reading has learned."""
         reading = self.reading
         self.least = MOST
-        self.heads = {}
+        self.events = {}
         if reading is not None and reading.fast:
             pattern = reading.pattern
             self.least, self.sizes = pattern.least, pattern.sizes
             self.opening, self.closing = pattern.opening, pattern.closing
             self.start, self.cut = len(self.opening), -len(self.closing)
 
-    def event(self, size: int) -> Event:
-        """An event of *size* bytes like those before."""
+    def event(self, total: int) -> Event:
+        """An event like those before that fills an IP packet of *total* bytes."""
+        size = total - USUAL_HEADERS
         if not self.least <= size < MOST:
             return b"\0", 0, 0, 0  # which is nowhere
         head = self.sizes[size] + self.opening
-        return head, len(head), size + self.cut, size
+        return self.closing + head, len(head), size + self.cut, size
 
     def push(self) -> bool:
         """Send what can be sent; True when all is out.

@@ -10,6 +10,8 @@ from bench_agent.load.reply import Exchange
 
 #: Bytes that may lie ready beyond what the first wave needs.
 AHEAD = 8 * 1024 * 1024
+#: Bytes that are made before the clock starts; the rest while the first replies are waited for.
+FIRST = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ class RequestSource:
         self._bytes = 0
 
     def prepare(self, at_least: int) -> None:
-        """Make the first *at_least* requests, and more while there is room."""
-        while self._next_exists() and (len(self._ready) < at_least or self._bytes < AHEAD):
+        """Make the first *at_least* requests, and more while it takes no time to speak of."""
+        most = min(FIRST, AHEAD)
+        while self._next_exists() and (len(self._ready) < at_least or self._bytes < most):
             self.make_one()
 
     def wants_more(self) -> bool:

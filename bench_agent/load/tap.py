@@ -15,6 +15,7 @@ import socket
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from bench_agent.load import tap_filter
@@ -24,7 +25,7 @@ from bench_agent.load.plan import Endpoint
 #: data offset (upper half of the byte), TCP's flags; those of the headers in network order. Kept
 #: packed: thousands of them wait, and as numbers they would not fit into the processor's cache.
 SEGMENT = struct.Struct("<II58xH18xHI4xBB")
-PORT = slice(86, 88)  # where it stands in a segment
+_PORT = 86  # where it stands in a segment
 SYN = 0x02
 
 _SOL_PACKET = 263
@@ -35,7 +36,8 @@ _FRAME, _BLOCK, _BLOCKS = 128, 1 << 17, 64
 _FRAMES = _BLOCK // _FRAME * _BLOCKS
 _AT_ONCE = 128  # frames; a divisor of their number
 #: tpacket2_hdr and sockaddr_ll take 80 bytes, as their alignment has it; then the IP header.
-_ROW = struct.Struct(f"<16x{SEGMENT.size}s14x")
+_BEFORE = 16
+_EMPTY = 0  # state of a frame that is the kernel's
 _LENGTH = 8  # where it stands in a frame
 _WORDS = _FRAME // 4
 _MOST_ENDPOINTS = 16
@@ -63,6 +65,9 @@ class Tap:
         self._states = words[::_WORDS]
         self._lengths = words[_LENGTH // 4 :: _WORDS]
         words.release()
+        halves = self._bytes.cast("H")
+        self._ports = halves[(_BEFORE + _PORT) // 2 :: _FRAME // 2]
+        halves.release()
         self._all_plain = struct.pack("I", tap_filter.PLAIN) * _AT_ONCE
         self._free = memoryview(bytes(4 * _AT_ONCE)).cast("I")
         self._at = 0
@@ -74,30 +79,32 @@ class Tap:
         self._socket.setsockopt(_SOL_PACKET, _PACKET_RX_RING, ring)  # forgets what came unfiltered
         return mmap.mmap(self._socket.fileno(), _BLOCK * _BLOCKS, mmap.MAP_SHARED)
 
-    def take(self) -> tuple[list[bytes], list[bytes]]:
-        """The segments that have come since the last call, in their order; and those of them that
-        end a reply, or begin or end a connection.
+    def take(self) -> tuple[list[bytes], list[int], list[bytes]]:
+        """The segments that have come since the last call, in their order, and our port of each;
+        and those of them that end a reply, or begin or end a connection.
         """  # noqa: D205 - one thought
         found: list[bytes] = []
+        ports: list[int] = []
         endings: list[bytes] = []
         while True:
             at = self._at
             end = min(at + _AT_ONCE, _FRAMES)
             # All states first: a frame's content must not be read before its state.
             states = self._states[at:end].tolist()
-            ready = next((n for n, state in enumerate(states) if not state & 1), len(states))
+            ready = states.index(_EMPTY) if _EMPTY in states else len(states)
             if not ready:
-                return found, endings
-            new = _ROW.iter_unpack(self._bytes[at * _FRAME : (at + ready) * _FRAME])
-            found += [segment for (segment,) in new]
+                return found, ports, endings
+            new = _rows(ready).unpack_from(self._bytes, at * _FRAME)
+            found += new
+            ports += self._ports[at : at + ready].tolist()
             if self._lengths[at : at + ready].tobytes() != self._all_plain[: 4 * ready]:
                 lengths = self._lengths[at : at + ready].tolist()
-                pairs = zip(lengths, found[-ready:], strict=True)
+                pairs = zip(lengths, new, strict=True)
                 endings += [segment for length, segment in pairs if length == tap_filter.ENDING]
             self._states[at : at + ready] = self._free[:ready]
             self._at = (at + ready) % _FRAMES
             if ready < len(states):
-                return found, endings
+                return found, ports, endings
 
     def lost(self) -> int:
         """Segments that found no room since the last call."""
@@ -107,7 +114,7 @@ class Tap:
 
     def close(self) -> None:
         """Give the ring back."""
-        for view in (self._states, self._lengths, self._bytes):
+        for view in (self._states, self._lengths, self._ports, self._bytes):
             view.release()
         self._ring.close()
         self._socket.close()
@@ -152,6 +159,13 @@ def can_confine() -> bool:
     except OSError:
         return False
     return True
+
+
+@cache
+def _rows(frames: int) -> struct.Struct:
+    """The segments in so many frames."""
+    after = _FRAME - _BEFORE - SEGMENT.size
+    return struct.Struct(f"{_BEFORE}x{SEGMENT.size}s{after}x" * frames)
 
 
 def _place(endpoint: Endpoint) -> tuple[str, int]:

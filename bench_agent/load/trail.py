@@ -13,11 +13,17 @@ USUAL_OFFSET = 0x80
 USUAL_HEADERS = 52
 _HALF = 1 << 31
 _SIZE = SEGMENT.size
+#: What a read should bring. A sender may have ten segments under way from the first: if it had to
+#: wait for acknowledgements, it would have to for those of our reads.
+FEW, MANY = 7 * _SIZE, 12 * _SIZE
+_LOOKS_FOR_FEW = 8  # after which whatever waits is read
+_LOOKS_FOR_LOST = 40  # the ring may have lost all that is known of a link
 
 
 class Trail:
     """`segments`: those that belong to bytes which were not read yet, packed, as they came.
 
+    `enough`: bytes of them that are worth a read; `looks`: how often they were not, in a row.
     `begin`: the sequence number of the next byte that will be read. `latest`: when the newest of
     those came that were forgotten behind one that was missing.
     """
@@ -26,15 +32,29 @@ class Trail:
         self.segments = bytearray()
         self.latest = 0, 0  # seconds and nanoseconds
         self.begin = begin & MASK
+        self.enough = FEW
+        self.looks = 0
 
     def __len__(self) -> int:
         """How many segments wait."""
         return len(self.segments) // _SIZE
 
+    def is_ripe(self) -> bool:
+        """Whether enough waits, or anything has for long; now and then, though nothing does."""
+        waiting = len(self.segments)
+        self.looks += 1
+        if waiting >= self.enough:
+            return True
+        return self.looks >= (_LOOKS_FOR_FEW if waiting else _LOOKS_FOR_LOST)
+
     def forget(self, segments: int, length: int) -> None:
         """The first *segments* are the next *length* bytes, which were read."""
         del self.segments[: segments * _SIZE]
         self.begin = (self.begin + length) & MASK
+
+    def drop(self, row: int) -> None:
+        """Forget segment *row*, which brought nothing new."""
+        del self.segments[row * _SIZE : (row + 1) * _SIZE]
 
     def ends(self, length: int) -> list[tuple[int, int, int]]:
         """The next *length* bytes are read: where in them each segment ends, and its time.
@@ -79,3 +99,12 @@ class Trail:
             if end > length:
                 kept += whole[number * _SIZE : (number + 1) * _SIZE]
         self.segments[:] = kept
+
+
+def is_old(number: int, *, ip_length: int, offset: int, at: int) -> bool:
+    """Whether a segment with that number holds only what comes before the number *at*.
+
+    A sender that waits for an acknowledgement sends its last segment again.
+    """
+    size = ip_length - 20 - (offset >> 2 & 0x3C)
+    return size <= (at - number) & MASK < _HALF

@@ -81,8 +81,8 @@ def test_the_end_of_a_reply_is_seen_at_once(
     pipe: tuple[int, int], records_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next request of its stream goes out then, though nobody looks for waiting tokens."""
-    monkeypatch.setattr(follower, "_VISIT_NS", 60_000_000_000)
-    monkeypatch.setattr(follower, "_MANY", 1 << 30)
+    monkeypatch.setattr(follower, "_ROUND_NS", 60_000_000_000)
+    monkeypatch.setattr(follower, "_SEGMENTS_A_LOOK", 1 << 30)
     with timing_server(20.0, 5.0) as url:
         worker = work(
             url, pipe[0], records_path, num_prompts=4 * STREAMS, output_len=80, timeout_s=10.0

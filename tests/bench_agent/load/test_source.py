@@ -58,3 +58,12 @@ def test_without_a_number_there_is_always_more() -> None:
     made = RequestSource(load(num_prompts=None, duration_s=1.0), 0, 1)
 
     assert (True, 0, 1) == (made.wants_more(), made.take().index, made.take().index)
+
+
+def test_a_start_waits_for_no_more_than_the_first_wave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What else there is room for is made while replies are waited for."""
+    monkeypatch.setattr(source, "FIRST", 1)
+    made = RequestSource(load(num_prompts=3), 0, 1)
+    made.prepare(2)
+
+    assert (2, True) == (len(made._ready), made.wants_more())

@@ -52,8 +52,9 @@ def seen(
     deadline = time.monotonic() + 5.0
     while not enough(segments):
         assert time.monotonic() < deadline
-        more, ends = tap.take()
+        more, ports, ends = tap.take()
         segments += map(SEGMENT.unpack, more)
+        assert [segment[3] for segment in segments[-len(more) :]] == ports or not more
         endings += map(SEGMENT.unpack, ends)
     return segments, endings
 

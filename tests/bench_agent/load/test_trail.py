@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_agent.load.tap import SEGMENT
-from bench_agent.load.trail import Trail
+from bench_agent.load.trail import MANY, Trail, is_old
 
 BEGIN = 0xFFFFFF00  # the numbers wrap around soon
 
@@ -98,3 +98,31 @@ def test_no_end_is_told_too_early(sizes: list[int], again: list[int], random: ob
     assert all(earlier[0] < later[0] for earlier, later in pairwise(found))
     assert {end for end, _, _ in found} <= {s + size for s, size in zip(starts, sizes, strict=True)}
     assert all(at >= 1000 or starts[at] + sizes[at] == end for end, at, _ in found)
+
+
+def test_a_trail_is_ripe_when_enough_waits_or_something_for_long() -> None:
+    """Seven segments, or twelve where that does no harm; else whatever waits, after eight looks."""
+    few, made = trail(*[segment(0, 9, 1)] * 6), trail(*[segment(0, 9, 1)] * 7)
+    many = trail(*[segment(0, 9, 1)] * 11)
+    many.enough = MANY
+
+    assert (True, False, False) == (made.is_ripe(), few.is_ripe(), many.is_ripe())
+    assert [False] * 6 + [True] == [few.is_ripe() for _ in range(7)]
+
+
+def test_a_trail_without_segments_is_ripe_at_last() -> None:
+    """All that is known of its bytes may have been lost."""
+    empty = trail()
+
+    assert [False] * 39 + [True] == [empty.is_ripe() for _ in range(40)]
+
+
+def test_a_segment_is_old_when_all_of_it_came_before() -> None:
+    """Also around the end of the numbers; one that reaches beyond, or begins there, is not."""
+    at = (BEGIN + 300) & 0xFFFFFFFF
+    ages = [
+        is_old((BEGIN + start) & 0xFFFFFFFF, ip_length=52 + 100, offset=0x80, at=at)
+        for start in (100, 200, 201, 300, 400)
+    ]
+
+    assert [True, True, False, False, False] == ages
