@@ -7,7 +7,10 @@ import importlib
 import os
 import sys
 
-COMMANDS = ("start", "follow", "status", "stop", "seal", "send", "simulate", "calibrate", "version")
+COMMANDS = (
+    *("start", "follow", "status", "stop", "seal", "send"),
+    *("simulate", "calibrate", "prompts", "version"),
+)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -103,8 +103,12 @@ def close_run(
     secret: str | None,
     server: dict[str, Any] | None = None,
     search: dict[str, Any] | None = None,
+    why: str = "",
 ) -> None:
-    """Write everything that a result directory holds beside its points; seal it last."""
+    """Write everything that a result directory holds beside its points; seal it last.
+
+    *why*: what ended it before its time, as a sentence.
+    """
     if not run.recipe.exists():
         run.recipe.write_text(spec.recipe_yaml)
     summary = run_summary(
@@ -116,6 +120,7 @@ def close_run(
         calibration=calibration,
         server=server,
         search=search,
+        why=why,
     )
     storage.write_json(run.summary, encode(summary))
     plain = encode(spec)

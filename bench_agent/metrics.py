@@ -10,12 +10,14 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import accumulate, pairwise
+from weakref import WeakKeyDictionary
 
 from bench_agent.protocol import RequestRecord
 from bench_agent.traffic import Traffic, in_flight
 
 _MS = 1e6
 _SECOND = 1_000_000_000
+_PEAKS: WeakKeyDictionary[Traffic, tuple[float, float]] = WeakKeyDictionary()
 
 
 def ttft_ms(record: RequestRecord) -> float:
@@ -81,6 +83,13 @@ def vllm_concurrency(traffic: Traffic) -> int:
 
 
 def output_peaks(traffic: Traffic) -> tuple[float, float]:
+    """`_output_peaks`, which is asked for twice and walks over all chunks."""
+    if traffic not in _PEAKS:
+        _PEAKS[traffic] = _output_peaks(traffic)
+    return _PEAKS[traffic]
+
+
+def _output_peaks(traffic: Traffic) -> tuple[float, float]:
     """Most tokens, and most chunks, within one of the seconds from the first send.
 
     Chunks are vLLM's ``max_output_tokens_per_s``. They hold several tokens each with speculative

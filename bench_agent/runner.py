@@ -11,8 +11,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
-from bench_agent import closing, loads, storage
-from bench_agent.calibration import CalibrationError, calibrate
+from bench_agent import closing, engines, loads, storage
 from bench_agent.client import StoppedError
 from bench_agent.journal import STOPPING, Journal
 from bench_agent.layout import RunDir, Workdir
@@ -51,6 +50,7 @@ class Runner:
         self._deadline = time.monotonic() + left_ns / 1e9
         self._phases = Phases()
         self._stop_reason = ""
+        self._engine_died = False
         self._points: list[PointSummary] = []
         self._calibration: dict[str, Any] | None = None
         self._search: dict[str, Any] | None = None
@@ -72,9 +72,8 @@ class Runner:
             except StoppedError:  # while the server was asked for something
                 if self._goes_on():
                     raise
-            state, message = (
-                ("incomplete", self._stop_reason) if self._stop_reason else ("done", "")
-            )
+            self._look_at_engine()  # it may have gone after the last look of the last point
+            state, message = self._end(), self._stop_reason
             self._close(state)
         except Exception as error:  # noqa: BLE001 - whatever it was, the run has to say so and end
             state, message = "failed", describe(error)
@@ -89,6 +88,11 @@ class Runner:
             self._reserve.unlink()
         self._journal.end(state, message)
         return state
+
+    def _end(self) -> str:
+        if self._engine_died:
+            return "failed"
+        return "incomplete" if self._stop_reason else "done"
 
     def _mind_signals(self) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -174,9 +178,19 @@ class Runner:
     def _goes_on(self) -> bool:
         if not self._stop_reason and time.monotonic() >= self._deadline:
             self._stop_reason = "The planned end came before the load was through."
+        self._look_at_engine()
         return not self._stop_reason
 
+    def _look_at_engine(self) -> None:
+        """Without it, all that is still sent fails: what was measured before is kept."""
+        if not self._stop_reason and (what := engines.died(self._spec.target)):
+            self._stop_reason, self._engine_died = what, True
+            self._journal.event("note", what)
+
     def _calibrate(self) -> None:
+        # It brings the simulator, and many runs have no need of either.
+        from bench_agent.calibration import CalibrationError, calibrate  # noqa: PLC0415 - see above
+
         self._journal.state("calibrating")
         with self._phases.measure("calibrating"):
             try:
@@ -219,6 +233,7 @@ class Runner:
         self._pace.begin()
         with self._phases.measure("running"), self._watched(point):
             outcome = drive(load, records, self._tick)
+        self._look_at_engine()
         self._show(outcome.tally)
         self._pace.end(outcome.tally)
         with self._phases.measure("closing"):
@@ -229,7 +244,7 @@ class Runner:
                 self._run, self._spec_as_taken(), point, known, self._calibration
             )
         self._points.append(summary)
-        if not outcome.stopped:
+        if not outcome.stopped and not self._engine_died:
             done = [p.point.name for p in self._points]
             storage.write_json(self._run.done, done)
             self._journal.update(points_done=len(done))
@@ -280,6 +295,7 @@ class Runner:
             secret=self._secret,
             server=None if self._loads is None else encode(self._loads.server),
             search=self._search,
+            why=self._stop_reason if self._engine_died else "",
         )
 
     def _fail(self, message: str) -> None:

@@ -111,13 +111,14 @@ def run_summary(
     calibration: dict[str, Any] | None,
     server: dict[str, Any] | None = None,
     search: dict[str, Any] | None = None,
+    why: str = "",
 ) -> RunSummary:
-    """The summary of the run."""
+    """The summary of the run; *why*: what ended it before its time, as a sentence."""
     return RunSummary(
         schema=SCHEMA,
         run_id=spec.run_id,
         state=state,
-        verdict=judge_run(state, points),
+        verdict=judge_run(state, points, why),
         started_ns=started_ns,
         ended_ns=ended_ns,
         points=tuple(points),

@@ -43,9 +43,9 @@ def judge_point(
     return Verdict(valid=not reasons, reasons=tuple(reasons))
 
 
-def judge_run(state: str, points: Sequence[PointSummary]) -> Verdict:
-    """A run is as good as its points, and whole only when it is done."""
-    reasons = [] if state == "done" else [f"The run is {state}."]
+def judge_run(state: str, points: Sequence[PointSummary], why: str = "") -> Verdict:
+    """A run is as good as its points, and whole only when it is done; *why* it is not."""
+    reasons = [] if state == "done" else [f"The run is {state}.{f' {why}' if why else ''}"]
     reasons += [] if points else ["No point was measured."]
     reasons += [f"{p.point.name}: {r}" for p in points for r in p.verdict.reasons]
     return Verdict(valid=not reasons, reasons=tuple(reasons))

@@ -10,7 +10,7 @@ from pathlib import Path
 from provisioning import stack
 
 #: Tasks that ask for the stack's outputs as soon as they can.
-_ASKING = {"bench", "provision"}
+_ASKING = {"bench", "provision", "serve"}
 _NAMED = "--stack"
 
 

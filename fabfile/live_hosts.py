@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+#: How the last word of a step begins.
+_LAST = ("done in ", "failed", "goes on ")
+
 
 class LiveHosts:
     """A context in which `tell` shows what happens on *hosts*."""
@@ -37,7 +40,7 @@ class LiveHosts:
     def tell(self, host: str, step: str, text: str) -> None:
         """Show *text* for a step of *host*; without a step, or at its end, it stays."""
         with self._lock:
-            if step and not text.startswith(("done in ", "failed")):
+            if step and not text.startswith(_LAST):
                 self._now[host][step] = text
             else:
                 self._now[host].pop(step, None)

@@ -11,7 +11,7 @@ from bench_agent import wire
 from bench_agent.protocol import ACTIVE_STATES, HostStatus
 from fabfile import console
 from fabfile.tasks import require_stack, task
-from provisioning import rundir, site
+from provisioning import log_follow, rundir, serving, site
 from provisioning import stack as stacks
 from provisioning.agent import Agent
 from provisioning.errors import DynoError, StackError, UsageError
@@ -45,30 +45,58 @@ def status(c: Any, stack: str | None = None, json: bool = False, all: bool = Fal
     help={
         "engine": "The engine's log instead of the agent's.",
         "lines": "How many lines from the end.",
+        "follow": "Go on with what is said, until the run ends or Ctrl-C.",
     }
 )
-def logs(
+def logs(  # noqa: PLR0917 - invoke passes by name
     c: Any,
     stack: str | None = None,
     run: str | None = None,
     engine: bool = False,
     lines: str = "100",
+    follow: bool = False,
 ) -> None:
     """Print the log of a run: from home when it is there, else from the host."""
     del c
     name = require_stack(stack)
     if not lines.isdigit() or int(lines) == 0:
         raise UsageError(f"--lines is {lines!r}, which is no count.", "Give a number above 0.")
-    found = rundir.find(rundir.results_root(), name, run)
+    found = _found(name, run, engine=engine)
+    if follow and not found.whole:
+        _follow(name, found.run_id, engine=engine or serving.serves(found), lines=int(lines))
+        return
+    engine = engine or serving.serves(found)
     own = "server.log" if engine else "agent.log"
     for path in (found.path / own, found.home / own):
         if path.is_file() and (found.whole or path.parent.name == "home"):
             print("\n".join(path.read_text(errors="replace").splitlines()[-int(lines) :]))
             return
-    place = site.here() if name == site.URL_STACK else site.of_stack(stacks.load(name))
+    place = _place(name)
     folder = f"engines/{found.run_id}/log" if engine else f"runs/{found.run_id}/agent.log"
     try:
         print(_tail(place.remote, f"{place.workdir}/{folder}", int(lines)))
+    finally:
+        place.remote.close()
+
+
+def _found(stack: str, run: str | None, *, engine: bool) -> rundir.RunDir:
+    """The run, by default the newest; where an engine is meant, the newest that may have one."""
+    find = rundir.find_open if engine else rundir.find
+    return find(rundir.results_root(), stack, run)
+
+
+def _place(stack: str) -> site.Site:
+    return site.here() if stack == site.URL_STACK else site.of_stack(stacks.load(stack))
+
+
+def _follow(stack: str, run_id: str, *, engine: bool, lines: int) -> None:
+    place = _place(stack)
+    try:
+        log_follow.follow(
+            place.host(), run_id, lambda line: print(line, flush=True), engine=engine, lines=lines
+        )
+    except KeyboardInterrupt:
+        print()
     finally:
         place.remote.close()
 
@@ -112,7 +140,8 @@ def _standing(name: str, *, required: bool) -> dict[str, Any]:
         "expires_at": outputs.expires_at,
         "seconds_left": None if left is None else max(0, round(left.total_seconds())),
     }
-    return about | _on_host(site.of_stack(outputs))
+    served = [run.run_id for run in rundir.runs(rundir.results_root(), name) if serving.serves(run)]
+    return about | {"serving": "".join(served[-1:])} | _on_host(site.of_stack(outputs))
 
 
 def _on_host(place: site.Site) -> dict[str, Any]:
@@ -149,14 +178,16 @@ def _stack_line(about: dict[str, Any]) -> str:
     lines += [f"  {_run_line(run)}" for run in about["active"]]
     lock = about.get("lock")
     if lock and not about["active"]:
-        lines.append(f"  {_lock_line(lock, about['stack'])}")
+        lines.append(f"  {_lock_line(lock, about['stack'], about.get('serving', ''))}")
     return "\n".join(lines)
 
 
-def _lock_line(lock: dict[str, Any], stack: str) -> str:
+def _lock_line(lock: dict[str, Any], stack: str, serves: str = "") -> str:
     who = f"by {lock.get('who')} since {lock.get('since')}"
     if lock.get("lease"):
         return f"in use {who} ({lock.get('run_id')})"
+    if lock.get("run_id") == serves:
+        return f"serves {serves} {who}: `fab stop --stack {stack}` ends it"
     return f"held {who}; its run is over: `fab attach --stack {stack}`"
 
 

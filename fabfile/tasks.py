@@ -53,8 +53,11 @@ def task(**options: Any) -> Callable[[Callable[..., None]], Task[Callable[..., N
         declared = code.co_varnames[: code.co_argcount]
         names = [name.strip("_").replace("_", "-") for name in declared]
         told = {name: about[name] for name in names if name in about}
-        # positional=[]: otherwise `fab bench -h` would take -h for the stack's name.
-        made: Task[Callable[..., None]] = Task(guarded, positional=[], help=told, **options)
+        # positional=[]: otherwise `fab bench -h` would take -h for the stack's name; and a short
+        # flag is made of the first letter that is free, which for --rehearse was -h.
+        made: Task[Callable[..., None]] = Task(
+            guarded, positional=[], help=told, auto_shortflags=False, **options
+        )
         return made
 
     return declare

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,15 @@ from bench_agent.protocol import (
     Target,
     Workload,
 )
-from provisioning import data_file, engines, launchers, plan, rundir, stack
+from provisioning import data_file, mlnode, plan, rendering, rundir, second_opinion, stack
 from provisioning.agent import Agent
 from provisioning.collect import collect, pull
 from provisioning.data_file import DataFile
+from provisioning.diagnosis import gather
 from provisioning.errors import BenchError, CollectError, CommandError, DynoError, UsageError
 from provisioning.facts.lock import LockOwner
 from provisioning.follow import follow
+from provisioning.host import Host
 from provisioning.operations import lock
 from provisioning.progress import Phases, Progress
 from provisioning.recipe_schema import Recipe
@@ -37,31 +39,45 @@ from provisioning.site import Site, owner
 _PULL_EVERY_S = 5.0
 
 
-def bench(site: Site, recipe: Recipe, results: Path, progress: Progress) -> RunDir:
+def bench(
+    site: Site,
+    recipe: Recipe,
+    results: Path,
+    progress: Progress,
+    *,
+    series_id: str | None = None,
+    opened: Callable[[RunDir], None] | None = None,
+) -> RunDir:
     """Run *recipe* at *site* and bring the result home; the engine is stopped afterwards.
+
+    *series_id* is of the series that the run belongs to; *opened* hears of its directory.
 
     Raises:
         DynoError: of the phase that failed; ``home/run.json`` says it too. A run that was
             launched goes on when the connection is lost.
     """
-    if site.outputs is not None:
-        stack.require_time(site.outputs, plan.planned_s(recipe))
-        rundir.require_guard(results, site.stack)
-    if site.url is None:
-        engines.load(recipe.engine.name)  # a name that is none is told before anything begins
-        launchers.load(recipe.launcher)
-    data = data_file.find(recipe)
-    workload = checked(site, recipe, data)
-    run = rundir.open_run(results, site.stack, recipe.name, owner())
+    require_room(site, [recipe], results)
+    data, workload = prepare(site, recipe)
+    run = rundir.open_run(
+        results,
+        site.stack,
+        recipe.name,
+        owner(),
+        variant=recipe.variant,
+        series_id=series_id,
+        rehearsal=recipe.stands_for is not None,
+    )
+    if opened:
+        opened(run)
     phases = Phases(progress)
     progress.note(f"Run {run.run_id}")
     # Where the load comes from this machine, its file is here already.
     ship = data if site.url is None else None
     ready = prepared(site, recipe, run, phases, ship)
-    with run.controlled(), _accounted(run, phases), ready as (host, provisioned):
+    with run.controlled(), accounted(run, phases), ready as (host, provisioned):
         with phases("serve"):
             target, about = serve(site, host, recipe, run, progress)
-        about |= provisioned
+        about |= provisioned | told_of(recipe, series_id)
         about["phases"] = dict(phases.seconds)
         if data:
             about["data"] = data.about()
@@ -73,7 +89,7 @@ def bench(site: Site, recipe: Recipe, results: Path, progress: Progress) -> RunD
             agent = Agent(site.remote, site.workdir)
             agent.start(spec)
             end = watch(agent, run, progress)
-        _finish(site, run, phases, end)
+        _finish(site, run, phases, end, lambda: _once_more(host, recipe, target, run, phases))
     return run
 
 
@@ -85,7 +101,7 @@ def attach(site: Site, run: RunDir, progress: Progress) -> None:
         DynoError: as `bench`.
     """
     phases = Phases(progress)
-    with _accounted(run, phases):
+    with accounted(run, phases):
         agent = Agent(site.remote, site.workdir)
         with phases("connect"):
             listing = _listing(agent, run.run_id)
@@ -106,7 +122,7 @@ def stop(site: Site, run: RunDir, progress: Progress) -> None:
         DynoError: as `attach`.
     """
     phases = Phases(progress)
-    with _accounted(run, phases):
+    with accounted(run, phases):
         agent = Agent(site.remote, site.workdir)
         with phases("stop"):
             listing = _listing(agent, run.run_id)
@@ -133,6 +149,46 @@ def watch(agent: Agent, run: RunDir, progress: Progress) -> str:
 
     with _pulling(agent, run):
         return follow(agent, run.run_id, on_event) or DIED
+
+
+def require_room(site: Site, recipes: Sequence[Recipe], results: Path) -> None:
+    """Refuse runs that the stack does not last for, or whose results nobody would guard.
+
+    Raises:
+        StackError: they take longer than the stack lasts.
+        UsageError: the guard of the stack is gone.
+    """
+    if site.outputs is not None:
+        stack.require_time(site.outputs, sum(map(_longest_s, recipes)))
+        rundir.require_guard(results, site.stack)
+
+
+def _longest_s(recipe: Recipe) -> float:
+    planned_s = plan.planned_s(recipe)
+    return planned_s + second_opinion.longest_s(recipe, planned_s)
+
+
+def prepare(site: Site, recipe: Recipe) -> tuple[DataFile | None, Workload]:
+    """The file of its workload, and the workload: whatever is wrong is told before anything begins.
+
+    Raises:
+        UsageError: there is no such engine, launcher or file, or they cannot do what is asked.
+    """
+    mlnode.check(site, recipe)
+    if site.url is None:
+        rendering.rendered(recipe)
+    data = data_file.find(recipe)
+    return data, checked(site, recipe, data)
+
+
+def told_of(recipe: Recipe, series_id: str | None) -> dict[str, Any]:
+    """What the manifest should know of how the recipe came to be run; empty for a plain one."""
+    about = {
+        "variant": recipe.variant,
+        "series_id": series_id,
+        "rehearsal_of": recipe.stands_for,
+    }
+    return {key: value for key, value in about.items() if value is not None}
 
 
 def checked(site: Site, recipe: Recipe, data: DataFile | None) -> Workload:
@@ -190,20 +246,39 @@ def run_spec(
     )
 
 
-def _finish(site: Site, run: RunDir, phases: Phases, end: str) -> None:
-    """Home first, then the engine's end."""
+def _finish(
+    site: Site,
+    run: RunDir,
+    phases: Phases,
+    end: str,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """Home first, then what is to be done while the engine is still there, then its end."""
     agent = Agent(site.remote, site.workdir)
     with phases("collect"):
         if end == DIED:
             agent.seal(run.run_id)
             phases.progress.note("The agent had died; what it had measured is sealed.")
         collect(agent, run, phases.progress.note)
-    with phases("stop"):
-        release(site, run.run_id)
+        if end == "failed" and site.url is None:  # its engine is as it was left, until now
+            gather.failed(site.host(), run)
+    try:
+        if end == "done":
+            meanwhile()
+    finally:  # Ctrl-C, too, leaves no engine behind
+        with phases("stop"):
+            release(site, run.run_id, run.home)
+
+
+def _once_more(host: Host, recipe: Recipe, target: Target, run: RunDir, phases: Phases) -> None:
+    """Second opinions, where the recipe asks for some."""
+    if recipe.second_opinion:
+        with phases("second_opinion"):
+            second_opinion.take(host, recipe, target, run, phases.progress.note)
 
 
 @contextmanager
-def _accounted(run: RunDir, phases: Phases) -> Iterator[None]:
+def accounted(run: RunDir, phases: Phases) -> Iterator[None]:
     """What the phases took and what went wrong stand in ``home/run.json``."""
     try:
         yield

@@ -8,8 +8,9 @@ from typing import Any
 from bench_agent import loads
 from provisioning import agent as agents
 from provisioning.agent import Agent
+from provisioning.command import Command
 from provisioning.deploys.step import Step, Teller
-from provisioning.errors import BenchError, RemoteError
+from provisioning.errors import CommandError, RemoteError
 from provisioning.facts.calibrations import Calibrations
 from provisioning.facts.changing import Changing
 from provisioning.facts.lock import LockOwner, Owner
@@ -23,10 +24,15 @@ from provisioning.recipe_schema import Recipe
 from provisioning.rundir import new_run_id
 from provisioning.site import Site, owner
 
-#: What takes the processor for itself, or the engine's packages: not beside a measurement.
-_BUSY = ("packages", "system", "docker", "toolkit", "gpu", "python_env")
+#: What takes the processor for itself: not beside a measurement. Images and models come from the
+#: network beside it; whether the host was quiet enough for all that is the agent's own judgement.
+_BUSY = (
+    *("packages", "system", "docker", "toolkit", "gpu", "gpu-proof", "p2p", "python_env", "data"),
+    *("opinion-compressa", "opinion-vllm"),
+)
 #: Of one that a run asks for; see `bench_agent.calibration`.
 _MOST_STREAMS = 1024
+_LIMIT_S = "600"
 
 
 def calibrate(site: Site, progress: Progress, *argv: str) -> dict[str, Any]:
@@ -52,10 +58,10 @@ def calibrate(site: Site, progress: Progress, *argv: str) -> dict[str, Any]:
 
 
 def step(recipe: Recipe) -> Step:
-    """The calibration that a run of *recipe* will ask for, made while images and models come.
+    """The calibration that a run of *recipe* will ask for, made when the host is quiet again.
 
-    It is the agent's own business whether the host was quiet enough: what it does not believe it
-    does not keep, and measures again when the run begins.
+    It is the agent's own business whether it was quiet enough: what it does not believe it does
+    not keep, and measures again when the run begins.
     """
     search = recipe.load.search.protocol() if recipe.load.search else None
     streams = min(loads.most_at_once(recipe.points(), search), _MOST_STREAMS)
@@ -71,7 +77,14 @@ def _made(host: Host, streams: int, tell: Teller) -> None:
     sought = (agents.build().sha256, host.fact(System).kernel, streams)
     if sought in host.fact(Calibrations):
         return
+    entry = agents.entry_point(host.workdir)
+    argv = (entry, "calibrate", "--streams", str(streams), "--workdir", host.workdir)
+    shown = f"measure the load client with {streams} streams"
+    measured = Command("timeout", _LIMIT_S, *argv, shown=shown)
     try:
-        Agent(host.remote, host.workdir).calibrate("--streams", str(streams))
-    except (BenchError, RemoteError) as error:
+        host.execute(measured, label="calibration")
+    except CommandError as error:
+        last = error.log.splitlines()[-1:] or ["it said nothing"]
+        tell(f"The client could not be measured: {last[0]} The run tries again.")
+    except RemoteError as error:
         tell(f"{error.what} The run tries again.")

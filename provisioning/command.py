@@ -11,11 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
+from urllib.parse import unquote
 
 T = TypeVar("T")
 
 REDACTED = "[REDACTED]"
 _WORD = re.compile(r"[^\s='\"]{8,}")
+_PASSWORD = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")  # of a URL
 
 
 class Secret:
@@ -35,8 +37,10 @@ class Secret:
         return self._value
 
     def redact(self, text: str) -> str:
-        """Take the value, and each longer word of it, out of *text*."""
-        for word in {self._value, *_WORD.findall(self._value)} - {""}:
+        """Take the value, each longer word of it, and a URL's password, out of *text*."""
+        passwords = _PASSWORD.findall(self._value)
+        words = {self._value, *_WORD.findall(self._value), *passwords, *map(unquote, passwords)}
+        for word in sorted(words - {""}, key=len, reverse=True):
             text = text.replace(word, REDACTED)
         return text
 
@@ -67,9 +71,10 @@ class Command:
     """One command for a host, as a value.
 
     `stdin` is what it reads there; `shown` is what errors and the audit log say instead of the
-    argument list (for long scripts). A `Secret` may stand in `stdin` only. With `explain`, a
-    failure that it knows becomes a `HostError` in its words. Lines ``dyno: …`` that a command of
-    a deploy prints are told to whoever waits for it.
+    argument list (for long scripts). A `Secret` may stand in `stdin` and in `secret_env` only:
+    that is environment which is in no argument list, of commands without sudo. With `explain`, a
+    failure that it knows becomes a `HostError` in its words; `timeout_s` is how long it may take.
+    Lines ``dyno: …`` that a command of a deploy prints are told to whoever waits for it.
     """
 
     argv: tuple[str, ...]
@@ -78,6 +83,8 @@ class Command:
     stdin: bytes | Secret
     shown: str
     explain: Explain | None
+    secret_env: tuple[tuple[str, Secret], ...]
+    timeout_s: float | None
 
     def __init__(
         self,
@@ -87,7 +94,11 @@ class Command:
         stdin: str | bytes | Secret = b"",
         shown: str = "",
         explain: Explain | None = None,
+        secret_env: Mapping[str, Secret] | None = None,
+        timeout_s: float | None = None,
     ) -> None:
+        if sudo and secret_env:
+            raise ValueError("sudo hands over its argument list only")
         for word in (*argv, *(env or {}).values()):
             if not isinstance(word, str):
                 raise TypeError(f"arguments are text, not {type(word).__name__}")
@@ -98,6 +109,8 @@ class Command:
             "stdin": stdin.encode() if isinstance(stdin, str) else stdin,
             "shown": shown,
             "explain": explain,
+            "secret_env": tuple((secret_env or {}).items()),
+            "timeout_s": timeout_s,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -120,8 +133,10 @@ class Command:
         return self.stdin.reveal().encode() if isinstance(self.stdin, Secret) else self.stdin
 
     def redact(self, text: str) -> str:
-        """Take this command's own secret out of *text* (its output, say)."""
-        return self.stdin.redact(text) if isinstance(self.stdin, Secret) else text
+        """Take this command's own secrets out of *text* (its output, say)."""
+        for secret in (self.stdin, *(value for _, value in self.secret_env)):
+            text = secret.redact(text) if isinstance(secret, Secret) else text
+        return text
 
     def __str__(self) -> str:
         return self.shown or self.line()

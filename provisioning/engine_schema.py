@@ -44,6 +44,12 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("holds a NUL, which no environment can")
+    return value
+
+
 def _one_line(value: str) -> str:
     if any(ord(c) < 0x20 or ord(c) == 0x7F for c in value):
         raise ValueError("holds a control character or a line break")
@@ -91,7 +97,8 @@ class Engine(Strict):
         default_factory=dict, description="Its arguments: `max_num_seqs: 8` is `--max-num-seqs 8`."
     )
     env: Annotated[
-        dict[EnvName, Annotated[str, BeforeValidator(_as_text)]], AfterValidator(_no_secret)
+        dict[EnvName, Annotated[str, BeforeValidator(_as_text), AfterValidator(_no_nul)]],
+        AfterValidator(_no_secret),
     ] = Field(default_factory=dict, description="Its environment; no secrets.")
     port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
         default=None, description="The port it listens on; by default one that is free on the host."

@@ -35,7 +35,10 @@ else exec 9</dev/null; fi
 """
 _FENCE = """\
 owner=$DYNO_WORKDIR/lock/owner.json
-if [ -e "$owner" ] && ! grep -qF {run} "$owner"; then printf '\\n--{boundary} lost\\n'; exit 0; fi
+if ! grep -qsF {run} "$owner"; then
+  if [ -e "$owner" ]; then why=taken; else why=gone; fi
+  printf '\\n--{boundary} lost %s\\n' $why; exit 0
+fi
 """
 # The pause is detached from the pipe: it would keep it open after the end.
 _BEAT = """\
@@ -57,12 +60,12 @@ def asking(commands: Sequence[Command], workdir: str, boundary: str) -> str:
     asked = [_run(c, c.line(root=True), boundary) for c in commands if c.sudo]
     body = "LC_ALL=C; export LC_ALL\n" + "".join(plain)
     if asked:
-        inner = _compound(workdir, "LC_ALL=C; export LC_ALL\n" + "".join(asked))
+        inner = _compound(workdir, "LC_ALL=C; export LC_ALL\n" + "".join(asked), boundary)
         text = base64.encodebytes(inner.encode()).decode()
         body += (
             f"{_ROOT}base64 -d <<'ROOT-{boundary}' | sudo -n /bin/sh -s\n{text}ROOT-{boundary}\n"
         )
-    return _compound(workdir, body)
+    return _compound(workdir, body, boundary)
 
 
 def changing(
@@ -76,7 +79,7 @@ def changing(
 ) -> str:
     """A script that runs *commands* up to the first that fails, one audit line for each.
 
-    With *fence*, a run's id, nothing is done when another run has the host's lock. A *beating*
+    With *fence*, a run's id, nothing is done unless that run has the host's lock. A *beating*
     one says something all the time, and what goes to standard error goes to standard output.
     """
     parts = [
@@ -91,21 +94,39 @@ def changing(
         before += _BEAT.format(every=_BEAT_S, boundary=boundary)
     if any(command.sudo for command in commands):
         before += _ROOT
-    return _compound(workdir, before + "".join(parts))
+    return _compound(workdir, before + "".join(parts), boundary)
 
 
 def answers(completed: Completed, boundary: str) -> list[Completed]:
-    """What each command that was run printed and ended with, in order."""
-    out = re.split(rf"\n--{boundary} (\d+)\n", completed.stdout)
-    err = completed.stderr.split(f"\n--{boundary}\n")
+    """What each command that was run printed and ended with, in order.
+
+    What a login shell's own files print comes before the script's first word, and is dropped.
+    """
+    begin = f"\n--{boundary} begin\n"
+    stdout, stderr = (t.partition(begin)[2] or t for t in (completed.stdout, completed.stderr))
+    out = re.split(rf"\n--{boundary} (\d+)\n", stdout)
+    err = stderr.split(f"\n--{boundary}\n")
     codes = [int(code) for code in out[1::2]]
     err += [""] * len(codes)
+    out, err = ([t.rpartition(begin)[2] for t in texts] for texts in (out, err))  # sudo's, too
     return [Completed(code, out[2 * i], err[i]) for i, code in enumerate(codes)]
 
 
-def lost(completed: Completed, boundary: str) -> bool:
-    """Whether the fence kept everything from being run."""
-    return f"\n--{boundary} lost\n" in completed.stdout
+def lost(completed: Completed, boundary: str) -> str:
+    """Why the fence kept everything from being run: ``taken``, ``gone``; empty if it did not."""
+    found = re.search(rf"\n--{boundary} lost (\w+)\n", completed.stdout)
+    return found[1] if found else ""
+
+
+def said(completed: Completed, boundary: str) -> Completed:
+    """All that was printed, without the marks in it."""
+    out, err = (
+        re.sub(
+            rf"\n--{boundary}[^\n]*\n", "\n", text.partition(f"\n--{boundary} begin\n")[2] or text
+        )
+        for text in (completed.stdout, completed.stderr)
+    )
+    return Completed(completed.exit_code, out, err)
 
 
 def beat(boundary: str) -> bytes:
@@ -113,12 +134,17 @@ def beat(boundary: str) -> bytes:
     return f"\n--{boundary} beat\n".encode()
 
 
-def _compound(workdir: str, body: str) -> str:
-    return f"{{\nDYNO_WORKDIR={quote(workdir)}; export DYNO_WORKDIR\n{body}exit 0\n}}\n"
+def _compound(workdir: str, body: str, boundary: str) -> str:
+    begin = rf"printf '\n--{boundary} begin\n'; printf '\n--{boundary} begin\n' >&2"
+    folder = f"DYNO_WORKDIR={quote(workdir)}; export DYNO_WORKDIR"
+    return f"{{\n{begin}\n{folder}\n{body}exit 0\n}}\n"
 
 
 def _run(command: Command, line: str, boundary: str, *, errors: bool = True) -> str:
     payload = command.payload()
+    if command.secret_env:  # a subshell's variables stand in no argument list
+        pairs = [(name, quote(value.reveal())) for name, value in command.secret_env]
+        line = f"({''.join(f'{k}={v}; export {k}; ' for k, v in pairs)}{line})"
     if payload:
         # Base64, for a here-document can hold neither NUL nor its own end.
         text = base64.encodebytes(payload).decode()

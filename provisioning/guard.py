@@ -186,6 +186,7 @@ def main() -> int:
             say=say,
         )
         if outcome.passed:
+            rundir.end_serving(Path(question["results"]), question["outputs"]["stack"])
             _mark_unguarded(Path(question["results"]) / question["outputs"]["stack"])
     except (DynoError, OSError) as error:
         outcome = Outcome(passed=False, message=str(error))

@@ -63,9 +63,12 @@ class Hold:
 
 
 def give_all_back() -> None:
-    """Return whatever this process holds: it is about to end, whatever its threads are at."""
-    for hold in list(_HELD):
-        hold.give_back()
+    """Return whatever this process holds, at once: it is about to end, whatever it is at."""
+    givers = [threading.Thread(target=hold.give_back, daemon=True) for hold in list(_HELD)]
+    for giver in givers:
+        giver.start()
+    for giver in givers:
+        giver.join()
 
 
 @contextmanager
@@ -154,4 +157,4 @@ def _renew(host: Host, owner: Owner, over: threading.Event) -> None:
     renewal = Command.shell(_RENEW, owner.run_id, stdin=said, shown="renew the lock")
     while not over.wait(_RENEW_S):
         with suppress(DynoError):
-            host.ask(renewal)
+            host.ask(renewal, timeout_s=lock.TIMEOUT_S)

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from provisioning import exchange
 from provisioning.command import Command, Fact
-from provisioning.errors import CommandError, HostError
+from provisioning.errors import CommandError, DynoError, HostError
 from provisioning.remote import Completed, Remote
 
 T = TypeVar("T")
@@ -85,7 +85,8 @@ class Host:
         """Ask all *questions* that are not answered yet in one exchange (none if none are).
 
         Raises:
-            CommandError: the command of one of them failed.
+            CommandError: the command of one of them failed; what the others said is known then.
+            HostError: what one of them printed cannot be understood; likewise.
         """
         facts = [f for f in dict.fromkeys(map(_instance, questions)) if f not in self._known]
         if not facts:
@@ -94,9 +95,12 @@ class Host:
         commands = [fact.command for fact in facts]
         boundary = secrets.token_hex(16)
         script = exchange.asking(commands, self.workdir, boundary)
-        answers = self._send(script, commands, boundary, FACTS_TIMEOUT_S)
-        for fact, answer in zip(facts, answers, strict=True):
-            self._known[fact] = self._answer(fact, answer)
+        sent = self._sent(script, boundary, FACTS_TIMEOUT_S)
+        answers = exchange.answers(sent, boundary)
+        trouble = [self._learnt(*each) for each in zip(facts, answers, strict=False)]
+        self._require_whole(commands, answers, sent, boundary)
+        for error in filter(None, trouble):
+            raise error
 
     def forget(self, *questions: Question[Any]) -> None:
         """Ask *questions* anew when they are asked next; without any, all but lasting ones."""
@@ -139,6 +143,9 @@ class Host:
             return ()
         self._known = self._lasting()
         self.ran += commands
+        limits = [command.timeout_s for command in commands if command.timeout_s is not None]
+        if timeout_s is None and len(limits) == len(commands):
+            timeout_s = sum(limits)
         boundary = secrets.token_hex(16)
         script = exchange.changing(
             commands,
@@ -148,7 +155,8 @@ class Host:
             self.fence,
             beating=self.tell is not None,
         )
-        answers = self._send(script, commands, boundary, timeout_s, self.tell)
+        tell = self._redacting(commands) if self.tell else None
+        answers = self._send(script, commands, boundary, timeout_s, tell)
         for command, answer in zip(commands, answers, strict=False):
             self._check(command, answer)
         return tuple(answers)
@@ -170,22 +178,49 @@ class Host:
         timeout_s: float | None,
         tell: Callable[[str], None] | None = None,
     ) -> list[Completed]:
-        if tell is None:
-            sent = self.remote.run(exchange.SHELL, stdin=script.encode(), timeout_s=timeout_s)
-        else:
-            sent = self._streamed(script, boundary, tell, timeout_s)
-        if exchange.lost(sent, boundary):
-            raise _taken_over(self.name)
+        sent = self._sent(script, boundary, timeout_s, tell)
+        if why := exchange.lost(sent, boundary):
+            raise _lost(self.name, why)
         answers = exchange.answers(sent, boundary)
-        stopped = bool(answers) and answers[-1].exit_code != 0
-        if len(answers) < len(commands) and not stopped:
-            self._require_root(commands[len(answers)], sent)
+        if not answers or answers[-1].exit_code == 0:
+            self._require_whole(commands, answers, sent, boundary)
+        return answers
+
+    def _sent(
+        self,
+        script: str,
+        boundary: str,
+        timeout_s: float | None,
+        tell: Callable[[str], None] | None = None,
+    ) -> Completed:
+        if tell is not None:
+            return self._streamed(script, boundary, tell, timeout_s)
+        return self.remote.run(exchange.SHELL, stdin=script.encode(), timeout_s=timeout_s)
+
+    def _require_whole(
+        self,
+        commands: Sequence[Command],
+        answers: Sequence[Completed],
+        sent: Completed,
+        boundary: str,
+    ) -> None:
+        if len(answers) < len(commands):
+            said = exchange.said(sent, boundary)
+            self._require_root(commands[len(answers)], said)
             raise self._failed(
                 commands[len(answers)],
-                sent,
+                said,
                 "The exchange broke off: check that the user's login shell is a POSIX shell.",
             )
-        return answers
+
+    def _redacting(self, commands: Sequence[Command]) -> Callable[[str], None]:
+        def tell(text: str) -> None:
+            for command in commands:
+                text = command.redact(text)
+            if self.tell is not None:
+                self.tell(text)
+
+        return tell
 
     def _streamed(
         self, script: str, boundary: str, tell: Callable[[str], None], timeout_s: float | None
@@ -229,11 +264,23 @@ class Host:
             host=self.name,
         )
 
+    def _learnt(self, fact: Fact[Any], answer: Completed) -> DynoError | None:
+        try:
+            self._known[fact] = self._answer(fact, answer)
+        except DynoError as error:
+            return error
+        return None
+
     def _answer(self, fact: Fact[T], answer: Completed) -> T:
         if answer.exit_code in fact.missing_codes and hasattr(fact, "when_missing"):
             return fact.when_missing
         self._check(fact.command, answer)
-        return fact.parse(answer.stdout)
+        try:
+            return fact.parse(answer.stdout)
+        except DynoError:
+            raise
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise _not_understood(self.name, fact, answer, error) from error
 
 
 def _took_too_long(name: str, timeout_s: float) -> HostError:
@@ -244,7 +291,23 @@ def _took_too_long(name: str, timeout_s: float) -> HostError:
     )
 
 
-def _taken_over(name: str) -> HostError:
+def _not_understood(name: str, fact: Fact[Any], answer: Completed, error: Exception) -> HostError:
+    return HostError(
+        f"{name} gives an answer that is not understood to `{fact.command}` "
+        f"({type(error).__name__}: {error}).",
+        "See what it prints there; a tool of another make or age may be in use.",
+        host=name,
+        log=answer.stdout,
+    )
+
+
+def _lost(name: str, why: str) -> HostError:
+    if why == "gone":
+        return HostError(
+            f"The lock of {name} is gone: somebody removed it, or ran `fab stop`.",
+            "Nothing more was changed; see who uses the host (`fab status`), and start again.",
+            host=name,
+        )
     return HostError(
         f"The lock of {name} was taken over by somebody else, for it was not renewed.",
         "Nothing more was changed; see who uses the host with `fab status`, then try again.",

@@ -20,6 +20,7 @@ def _url(value: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_url)]
+Requirement = Annotated[str, Field(pattern=r"^[A-Za-z0-9./][^\x00-\x1f\x7f]*$")]
 Package = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]*$")]
 Size = Annotated[float, Field(ge=0, le=1_000_000)]
 
@@ -130,9 +131,18 @@ class DataDisk(Strict):
 class PythonPackages(Strict):
     """A virtual environment on the host, made by uv."""
 
-    packages: list[str] = Field(min_length=1, description="Requirements, pinned.")
+    packages: list[Requirement] = Field(min_length=1, description="Requirements, pinned.")
     python: str | None = Field(default=None, pattern=r"^3\.\d+$", description="Python's version.")
     index_url: Url | None = Field(default=None, description="Package index; default: uv's own.")
+    overrides: list[Requirement] = Field(
+        default_factory=list,
+        description="Requirements in the place of what packages ask of each other.",
+    )
+    aliases: dict[Package, Annotated[str, Field(pattern=r"^[0-9][0-9a-z.+!]*$")]] = Field(
+        default_factory=dict,
+        description="Names, each with a version, that are to count as installed: for what looks "
+        "itself up under another name than its package has.",
+    )
 
 
 class HostNeeds(Strict):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from provisioning.deploys.step import Teller
 from provisioning.errors import RemoteError
-from provisioning.facts.download import Going
+from provisioning.facts.download import Download, Going
 from provisioning.host import Host
 from provisioning.models import HubModel
 
@@ -40,16 +40,29 @@ def follow(host: Host, model: HubModel, tell: Teller) -> Going:
     Raises:
         RemoteError: the host stayed out of reach; the download goes on.
     """
-    rate, said = Rate(), float("-inf")
+    rate = Rate()
+
+    def said(going: Going) -> str:
+        return line(going, rate(time.monotonic(), going.done)) if going.total else ""
+
+    return watch(host, model.download, said, tell)
+
+
+def watch(host: Host, job: Download, said: Callable[[Going], str], tell: Teller) -> Going:
+    """Tell now and then what *said* makes of a job, to its end; how it ended.
+
+    Raises:
+        RemoteError: the host stayed out of reach; the job goes on.
+    """
+    told = float("-inf")
     while True:
-        going = _look(host, model)
+        going = _patiently(lambda: job.parse(host.ask(job.command).stdout))
         if going.state != "running":
             return going
-        now = time.monotonic()
-        speed = rate(now, going.done) if going.total else None
-        if going.total and now - said >= SAY_S:
-            said = now
-            tell(line(going, speed))
+        text, now = said(going), time.monotonic()
+        if text and now - told >= SAY_S:
+            told = now
+            tell(text)
         time.sleep(POLL_S)
 
 
@@ -57,10 +70,6 @@ def line(going: Going, speed: float | None) -> str:
     """``12.3 of 65.5 GB, 410 MB/s``."""
     text = f"{going.done / 1e9:.1f} of {going.total / 1e9:.1f} GB"
     return text if speed is None else f"{text}, {speed / 1e6:.0f} MB/s"
-
-
-def _look(host: Host, model: HubModel) -> Going:
-    return _patiently(lambda: model.download.parse(host.ask(model.download.command).stdout))
 
 
 def _patiently(ask: Callable[[], Going]) -> Going:

@@ -11,12 +11,14 @@ import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 from provisioning import model_fetch
 from provisioning.command import Secret
 from provisioning.facts.download import Download
 from provisioning.facts.model_cache import ModelCache
 from provisioning.needs import Needs
+from provisioning.recipe_schema import Model
 from provisioning.versions import HUB_TOOL
 from provisioning.volume import MODELS
 
@@ -82,7 +84,7 @@ def of(needs: Needs) -> HubModel | None:
 
     None for one in a folder, with a name that no hub has, or whose weights nobody reads.
     """
-    model = needs.model
+    model = source(needs.model)
     if not needs.weights or model.path is not None or not _REPOSITORY.fullmatch(model.name):
         return None
     hub = model.hub or os.environ.get("HF_ENDPOINT", "").rstrip("/") or PUBLIC_HUB
@@ -91,18 +93,36 @@ def of(needs: Needs) -> HubModel | None:
     return HubModel(model.name, model.revision, hub, home, index_url)
 
 
+def source(model: Model) -> Model:
+    """What has to be on the host: the model, or what it is made from."""
+    if model.convert is None:
+        return model
+    origin = model.convert.source
+    change = {"path": origin} if origin.startswith("/") else {"name": origin}
+    return model.model_copy(update=change)
+
+
 def token() -> Secret | None:
     """The hub's token, from the environment."""
     value = os.environ.get("HF_TOKEN", "").strip()
     return Secret(value) if value else None
 
 
-@cache
 def program() -> bytes:
     """The downloader as one file, the same wherever it is packed."""
-    package = Path(str(model_fetch.__file__)).parent
-    sources = {f"provisioning/model_fetch/{p.name}": p for p in sorted(package.glob("*.py"))}
-    sources = {"__main__.py": package / "__main__.py"} | sources
+    return packed(model_fetch)
+
+
+@cache
+def packed(package: ModuleType, *others: ModuleType) -> bytes:
+    """A program for hosts: *package*, and *others* that it needs."""
+    folders = [Path(str(each.__file__)).parent for each in (package, *others)]
+    sources = {
+        f"provisioning/{folder.name}/{path.name}": path
+        for folder in folders
+        for path in sorted(folder.glob("*.py"))
+    }
+    sources = {"__main__.py": folders[0] / "__main__.py"} | sources
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(zipfile.ZipInfo("provisioning/__init__.py", _DATE), "")

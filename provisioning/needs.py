@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from provisioning import engines
+from provisioning import engines, launchers
 from provisioning.host_schema import HostNeeds
-from provisioning.recipe_schema import Model, Recipe
+from provisioning.recipe_schema import Layout, Model, Recipe
 from stacks.outputs import HostOutput
 
 #: Where a data disk is mounted when neither recipe nor stack says.
@@ -21,6 +22,7 @@ class Needs:
     `data` is the folder for bulky things: where the data disk is mounted if the recipe asks for
     one, else `workdir`. `recipe_folder` is where files beside the recipe are looked for. `weights`:
     the engine reads those of the model. `port`: where the engine is to listen, if the recipe says.
+    `layout`: how it is spread over GPUs; `launcher`: by what it is started.
     """
 
     needs: HostNeeds
@@ -31,18 +33,43 @@ class Needs:
     recipe_folder: Path | None = None
     weights: bool = True
     port: int | None = None
+    layout: Layout = field(default_factory=Layout)
+    launcher: str = ""
 
 
 def of(recipe: Recipe, host: HostOutput | None, workdir: str) -> Needs:
     """What *recipe* needs on *host*.
 
     Raises:
-        UsageError: there is no engine of that name.
+        UsageError: there is no engine or launcher of that name, or they do not fit.
     """
     data = _data(recipe.host, host, workdir)
     weights = getattr(engines.load(recipe.engine.name), "READS_WEIGHTS", True)
     port = recipe.engine.port
-    return Needs(recipe.host, recipe.model, host, workdir, data, recipe.folder, weights, port)
+    return Needs(
+        _with_container(recipe),
+        recipe.model,
+        host,
+        workdir,
+        data,
+        recipe.folder,
+        weights,
+        port,
+        recipe.layout,
+        recipe.launcher,
+    )
+
+
+def _with_container(recipe: Recipe) -> HostNeeds:
+    """What the recipe asks of its host, and what its launcher of containers needs in any case."""
+    launcher, asked, container = launchers.of(recipe), recipe.host, recipe.engine.container
+    changes: dict[str, Any] = {}
+    if container and container.image not in asked.images:
+        changes["images"] = [*asked.images, container.image]
+    composed = getattr(launcher, "NEEDS_COMPOSE", False)
+    if composed and asked.docker and asked.docker.compose == "none":
+        changes["docker"] = asked.docker.model_copy(update={"compose": "any"})
+    return asked.model_copy(update=changes)
 
 
 def _data(needs: HostNeeds, host: HostOutput | None, workdir: str) -> str:

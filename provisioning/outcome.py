@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from bench_agent import protocol, wire
+from provisioning.diagnosis import gather
 from provisioning.errors import BenchError, UsageError
 from provisioning.rundir import RunDir
 
@@ -23,7 +24,7 @@ def require_fit(run: RunDir) -> protocol.RunSummary:
     summary = load_summary(run)
     where = f"See {run.path} and `fab logs`."
     if summary.state != "done":
-        raise BenchError(f"The run {run.run_id} ended as {summary.state}.", where)
+        raise _ended(run, summary, where)
     limit = _read(run, "manifest.json")["spec"]["limits"]["max_failed_share"]
     steps = {step["point"] for step in (summary.search or {}).get("steps", ())}
     planned = [p for p in summary.points if p.point.name not in steps]
@@ -36,6 +37,18 @@ def require_fit(run: RunDir) -> protocol.RunSummary:
     if steps and not any(p.completed for p in summary.points if p.point.name in steps):
         raise BenchError("No request of the search succeeded.", where)
     return summary
+
+
+def _ended(run: RunDir, summary: protocol.RunSummary, where: str) -> BenchError:
+    """Why it ended before its time; of one that failed, its engine's last words and their sense."""
+    what = f"The run {run.run_id} ended as {summary.state}."
+    if summary.state != "failed":
+        return BenchError(what, where)
+    why = next(iter(summary.verdict.reasons), "").removeprefix("The run is failed.").strip()
+    logs = gather.logs(run)
+    error = BenchError(f"{what} {why}".strip(), where, log=logs[0] if logs else "")
+    gather.explain(error, gather.kept(run))
+    return error
 
 
 def load_summary(run: RunDir) -> protocol.RunSummary:

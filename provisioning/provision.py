@@ -35,12 +35,12 @@ def provision(host: Host, of_stack: HostOutput | None, recipe: Recipe, tell: flo
         DynoError: of the step that failed; running it once more goes on where that was.
     """
     steps = gpu_host.collect(needs.of(recipe, of_stack, host.workdir))
-    deploy = gpu_host.Deploy(host, steps)
-    deploy.prepare()
 
     def note(text: str) -> None:
         tell("", text)
 
+    deploy = gpu_host.Deploy(host, steps, note)
+    deploy.prepare()
     if host.dry_run:
         return deploy.plan()
     if not deploy.work:

@@ -59,28 +59,39 @@ class Log:
     def __init__(self, path: str) -> None:
         self._path = path
         self._offset = 0
-        self._rest = b""
+        self._rest = self._told = b""
         self.tail: collections.deque[str] = collections.deque(maxlen=TAIL)
 
     def news(self) -> list[str]:
-        """Lines that were finished since the last call (a progress bar's redrawing ends one)."""
+        """Lines that were finished since the last call (a progress bar's redrawing ends one).
+
+        The rest of one that does not go on is told, too: a bar that stands still has no end.
+        """
         with contextlib.suppress(OSError), open(self._path, "rb") as file:  # noqa: PTH123 - the same
             file.seek(self._offset)
             data = file.read()
             self._offset += len(data)
+            if not data:
+                return self._standing()
             *whole, self._rest = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
             lines = [line.decode(errors="replace")[:LONGEST_LINE] for line in whole if line.strip()]
             self.tail.extend(lines)
-            return lines
+            told, self._told = self._told, b""
+            return lines[1:] if told and whole and whole[0] == told else lines
         return []
+
+    def _standing(self) -> list[str]:
+        if not self._rest.strip() or self._rest == self._told:
+            return []
+        self._told = self._rest
+        return [self._rest.decode(errors="replace")[:LONGEST_LINE]]
 
     def close(self) -> list[str]:
         """What is left, the unfinished last line too."""
         lines = self.news()
         if self._rest.strip():
-            lines.append(self._rest.decode(errors="replace")[:LONGEST_LINE])
-            self.tail.append(lines[-1])
-        return lines
+            self.tail.append(self._rest.decode(errors="replace")[:LONGEST_LINE])
+        return lines + self._standing()
 
 
 def watch(task: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ from pydantic_core import ErrorDetails
 from provisioning.errors import UsageError
 from provisioning.named import suggestion
 from provisioning.overrides import Override
-from provisioning.recipe_schema import Recipe
+from provisioning.recipe_layers import Layer, blamed
+from provisioning.recipe_schema import Family, Recipe
 
 Path = tuple[str | int, ...]
 
@@ -36,15 +37,21 @@ _MUST = {
 }
 
 
-def explain(error: ValidationError, where: str, overrides: Sequence[Override] = ()) -> UsageError:
-    """Say where (the file, or the override that did it) and what; further ones by path only."""
+def explain(
+    error: ValidationError, layers: Sequence[Layer], overrides: Sequence[Override] = ()
+) -> UsageError:
+    """Say where and what; further ones by path only.
+
+    Where: the file or variant whose value it is, or the override that did it.
+    """
     first, *others = error.errors()
     path = _path(first)
     also = ", ".join(dotted(_path(other)) for other in others)
     source = next((f"--set {o}" for o in overrides if _set_by(o, path, first["type"])), None)
     what, advice = _problem(first, path)
     return UsageError(
-        f"{source or where}: {dotted(path)}: {what}" + (f" Also wrong: {also}." if also else ""),
+        f"{source or blamed(layers, path)}: {dotted(path)}: {what}"
+        + (f" Also wrong: {also}." if also else ""),
         advice,
     )
 
@@ -92,8 +99,13 @@ def _fields(path: Path) -> list[str]:
     model: Any = Recipe
     for part in path:
         if isinstance(part, str):
-            model = _model_in(model.model_fields[part].annotation)
-    return list(model.model_fields)
+            model = _model_in(_by_key(model)[part].annotation)
+    family = [] if path else list(Family.model_fields)
+    return [*_by_key(model), *family]
+
+
+def _by_key(model: Any) -> dict[str, Any]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _model_in(annotation: Any) -> Any:

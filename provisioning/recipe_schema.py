@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
 from bench_agent import protocol
 from provisioning.engine_schema import Container, Engine, Layout, Timeouts
@@ -17,7 +17,9 @@ from provisioning.recipe_values import Count, Seconds, Strict
 
 __all__ = [
     "Container",
+    "Convert",
     "Engine",
+    "Family",
     "Layout",
     "Limits",
     "Load",
@@ -29,6 +31,22 @@ __all__ = [
 ]
 
 _BREAKS = set("\x85\u2028\u2029")
+
+
+class Convert(Strict):
+    """A model that is made from another by llm-compressor; `revision` and `hub` are of that."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    source: str = Field(
+        alias="from", min_length=1, description="Name of a hub's model, or a folder on the host."
+    )
+    scheme: Literal["fp8-dynamic"] = Field(
+        description="`fp8-dynamic`: weights in FP8, activations as they come."
+    )
+    ignore: list[str] = Field(
+        default=["lm_head"], description="Layers that stay as they are; `re:` before a pattern."
+    )
 
 
 class Model(Strict):
@@ -45,6 +63,30 @@ class Model(Strict):
         default=None, description="Model hub; default: `$HF_ENDPOINT`, else Hugging Face's own."
     )
     max_model_len: Count | None = Field(default=None, description="Longest context, in tokens.")
+    convert: Convert | None = Field(
+        default=None, description="The model is made on the host first, out of another."
+    )
+
+    @model_validator(mode="after")
+    def _made_or_there(self) -> Self:
+        if self.convert and self.path:
+            raise ValueError("`path` and `convert`: leave one out")
+        return self
+
+
+class Family(Strict):
+    """How a file is put together with others; all else in it is a recipe's."""
+
+    extends: str | None = Field(
+        default=None,
+        description="Another recipe that this one begins with: its keys take the place of those, "
+        "mappings key by key, lists as a whole.",
+    )
+    variants: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Recipes of one series: for each name the keys that are its own. "
+        "`fab bench` runs one after another, in this order.",
+    )
 
 
 class Recipe(Strict):
@@ -61,12 +103,19 @@ class Recipe(Strict):
     )
     limits: Limits = Field(default_factory=Limits, description="What makes a point invalid.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="How long is waited.")
+    second_opinion: list[Literal["vllm", "compressa"]] = Field(
+        default_factory=list,
+        description="Other clients that measure the same points afterwards: `vllm` "
+        "(vllm bench serve), `compressa` (compressa-perf).",
+    )
     planned_s: Seconds | None = Field(
         default=None,
         description="When the agent ends itself at the latest; by default a generous guess.",
     )
     _name: str = PrivateAttr(default="")
     _folder: Path | None = PrivateAttr(default=None)
+    _variant: str | None = PrivateAttr(default=None)
+    _stands_for: dict[str, Any] | None = PrivateAttr(default=None)
 
     @property
     def name(self) -> str:
@@ -78,6 +127,34 @@ class Recipe(Strict):
         """Where its file lies; None when it was made of plain values."""
         return self._folder
 
+    @property
+    def variant(self) -> str | None:
+        """Which of its file's variants this is; None for a file without any."""
+        return self._variant
+
+    @property
+    def title(self) -> str:
+        """``name``, or ``name:variant``: what `--recipe` understands."""
+        return f"{self._name}:{self._variant}" if self._variant else self._name
+
+    @property
+    def stands_for(self) -> dict[str, Any] | None:
+        """What it is the rehearsal of: engine, model …; None for the recipe itself."""
+        return self._stands_for
+
+    def known_as(
+        self,
+        name: str,
+        folder: Path | None,
+        variant: str | None = None,
+        stands_for: dict[str, Any] | None = None,
+    ) -> Recipe:
+        """The same recipe under a name; see the properties."""
+        recipe = self.model_copy()
+        recipe._name, recipe._folder = name, folder  # noqa: SLF001 - its own class
+        recipe._variant, recipe._stands_for = variant, stands_for  # noqa: SLF001 - its own class
+        return recipe
+
     @classmethod
     def named(cls, name: str, data: Any, folder: Path | None = None) -> Recipe:
         """Make a recipe from plain values.
@@ -85,10 +162,7 @@ class Recipe(Strict):
         Raises:
             pydantic.ValidationError: they do not fit.
         """
-        recipe = cls.model_validate(data)
-        recipe._name = name  # noqa: SLF001 - its own class
-        recipe._folder = folder  # noqa: SLF001 - its own class
-        return recipe
+        return cls.model_validate(data).known_as(name, folder)
 
     def points(self) -> tuple[protocol.Point, ...]:
         """The load levels for the agent, named in order: ``00-c4``, ``01-inf``."""

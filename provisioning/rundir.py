@@ -31,6 +31,7 @@ ABANDONED = "ABANDONED"
 UNGUARDED = "UNGUARDED"
 #: Home states in which results may lie on the host and nowhere else.
 OPEN = ("launched",)
+_BEGUN = ("opened", "serving")
 _MIN_FREE_BYTES = 64 * 2**20
 
 
@@ -39,8 +40,10 @@ class HomeState:
     """``home/run.json``.
 
     `state`: opened (nothing asked of the host's agent yet), launched (written before the agent
-    is asked to start), collected, failed (before launch), lost, abandoned. `sums_sha256` is that
-    of SHA256SUMS as the host made it.
+    is asked to start), collected, failed (before launch), lost, abandoned; serving and served (no
+    load was put on it, see `serving`). `sums_sha256` is that of SHA256SUMS as the host made it.
+    `variant` is which of the recipe's it was; the runs of one series share a `series_id`; a
+    `rehearsal` had the simulator in the place of its engine.
     """
 
     schema: int
@@ -54,6 +57,9 @@ class HomeState:
     error: dict[str, Any] | None = None
     collected_at: str | None = None
     sums_sha256: str | None = None
+    variant: str | None = None
+    series_id: str | None = None
+    rehearsal: bool = False
 
 
 class RunDir:
@@ -162,14 +168,18 @@ def new_run_id(recipe: str, now: datetime | None = None) -> str:
     return f"{stamp}-{name}-{secrets.token_hex(2)}"
 
 
-def open_run(results: Path, stack: str, recipe: str, owner: str) -> RunDir:
+def open_run(results: Path, stack: str, recipe: str, owner: str, **more: Any) -> RunDir:
     """Make the directory of a new run, before anything is asked of a host.
+
+    *more* are further fields of `HomeState`; a variant is a part of the run's name.
 
     Raises:
         UsageError: the result folder cannot be written, or has no room.
     """
-    run = RunDir(results / stack / new_run_id(recipe))
-    state = HomeState(SCHEMA, run.run_id, stack, recipe, owner, datetime.now(UTC).isoformat())
+    title = "-".join(filter(None, (recipe, more.get("variant"))))
+    run = RunDir(results / stack / new_run_id(title))
+    now = datetime.now(UTC).isoformat()
+    state = HomeState(SCHEMA, run.run_id, stack, recipe, owner, now, **more)
     try:
         run.path.mkdir(parents=True)
         free = shutil.disk_usage(run.path).free
@@ -207,7 +217,7 @@ def find_open(results: Path, stack: str, run_id: str | None) -> RunDir:
     """
     every = list(runs(results, stack))
     unsettled = [run for run in every if not run.settled()]
-    begun = [run for run in every if (state := run.state()) and state.state == "opened"]
+    begun = [run for run in every if (state := run.state()) and state.state in _BEGUN]
     chosen = unsettled or begun or [run for run in every if run.whole]
     return chosen[-1] if run_id is None and chosen else find(results, stack, run_id)
 
@@ -229,6 +239,13 @@ def find(results: Path, stack: str, run_id: str | None) -> RunDir:
             f"Known: {some}." if some else f"`fab bench --stack {stack}` makes one.",
         )
     return chosen[-1]
+
+
+def end_serving(results: Path, stack: str) -> None:
+    """The machine of *stack* goes, and with it what was only served."""
+    for run in runs(results, stack):
+        if (state := run.state()) and state.state == "serving":
+            run.change(state="served")
 
 
 def record_error(run: RunDir, error: DynoError) -> None:

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from bench_agent.protocol import Target
+from bench_agent.protocol import EngineProcess, Target
 from provisioning import agent as agents
-from provisioning import calibration, data_file, engines, launch, launchers, needs, readiness
+from provisioning import (
+    calibration,
+    data_file,
+    engines,
+    front,
+    instances,
+    launch,
+    launchers,
+    mlnode,
+    needs,
+    offers,
+    second_opinion,
+    served,
+    smoke,
+)
 from provisioning.command import Command, Secret
 from provisioning.data_file import DataFile
 from provisioning.deploys import gpu_host
 from provisioning.deploys.report import Report
 from provisioning.deploys.step import Step
+from provisioning.diagnosis import gather
+from provisioning.engines.base import ProcessSpec
 from provisioning.engines.base import Site as Offer
 from provisioning.errors import DynoError
 from provisioning.facts.lock import Owner
-from provisioning.facts.python import Pythons, usable
 from provisioning.holding import held
 from provisioning.host import Host
+from provisioning.launchers.base import Handle
 from provisioning.operations import agent as agent_operations
 from provisioning.operations import files, lock
 from provisioning.progress import Phases, Progress
+from provisioning.readiness import Ready
 from provisioning.recipe_schema import Recipe
 from provisioning.rundir import RunDir
 from provisioning.site import Site, api_key, owner, served_model
@@ -48,7 +66,7 @@ def prepared(
     host = site.host()
     wanted = needs.of(recipe, _host_output(site), site.workdir) if site.url is None else None
     topics = gpu_host.collect(wanted) if wanted else ()
-    deploy = gpu_host.Deploy(host, (*topics, *_brought(host, recipe, data)))
+    deploy = gpu_host.Deploy(host, (*topics, *_brought(host, recipe, data)), phases.progress.note)
     with phases("connect"):
         deploy.prepare()
     ours = Owner(owner(), run.run_id, datetime.now(UTC).isoformat(timespec="seconds"))
@@ -60,7 +78,6 @@ def prepared(
         if wanted:
             host.gather(*deploy.facts)  # again, if anything was changed
             about["host"] = gpu_host.about(host, wanted)
-        host.forget()
         yield host, about
     except BaseException:
         state = run.state()
@@ -80,6 +97,7 @@ def _brought(host: Host, recipe: Recipe, data: DataFile | None) -> Iterator[Step
         after=("disks",),
     )
     yield calibration.step(recipe)
+    yield from second_opinion.steps(recipe, host.workdir)
     if data is not None:
         file = data
         yield Step(
@@ -120,61 +138,119 @@ def _provisioned(deploy: gpu_host.Deploy, ours: Owner, phases: Phases) -> Report
 def serve(
     site: Site, host: Host, recipe: Recipe, run: RunDir, progress: Progress
 ) -> tuple[Target, dict[str, Any]]:
-    """Start the recipe's engine and wait for it; what the load goes to, and what to keep of it.
+    """Start the recipe's engines and wait for them; what the load goes to, what to keep of it.
 
     Raises:
-        LaunchError: it ended or was never ready; its log is in ``home/server.log``.
+        LaunchError: one ended, was never ready, or does not serve what it should; it says what is
+            known of that. The logs of all are in ``home/`` (of the first in ``server.log``, of the
+            next in ``server.1.log`` …).
     """
+    if mlnode.asked(recipe):
+        target, about = mlnode.serve(site, host, recipe, run.run_id, progress)
+        served.keep(run, target)
+        return target, about
     if site.url is not None:
         return _served_elsewhere(site, host, recipe, run)
-    python = usable(host.fact(Pythons), host.name).path
-    pyz = host.path("agent", agents.build().name)
-    offer = Offer(python, pyz, Secret(secrets.token_urlsafe(24)))
-    spec = engines.load(recipe.engine.name).spec(recipe, offer)
-    launcher = launchers.load(recipe.launcher)
+    wanted = needs.of(recipe, _host_output(site), site.workdir)
+    offered = offers.offers(host, recipe, wanted, Secret(secrets.token_urlsafe(24)))
     try:
-        handle = launch.start(host, launcher, spec, run.run_id)
-        ready = readiness.wait(host, handle, recipe.timeouts.ready_s, _Teller(progress))
-    except DynoError:
+        target, about = _started(host, recipe, offered, run.run_id, progress.note)
+        on_gpu = wanted.weights and recipe.host.gpu is not None
+        about["smoke"] = smoke.smoke(host, target, gpu=on_gpu).about()
+    except DynoError as error:
         with suppress(DynoError, OSError):
-            log = launch.log(host, run.run_id, _RESCUED_LINES)
-            (run.home / "server.log").write_text(offer.api_key.redact(log))
+            _keep(run.home, run.run_id, launch.logs(host, run.run_id, _RESCUED_LINES))
+        gather.failed(host, run, error)
         raise
-    about = {"engine": spec.describe(), "launcher": recipe.launcher, "ready": asdict(ready)}
+    served.keep(run, target)
+    return target, about
+
+
+def _started(
+    host: Host,
+    recipe: Recipe,
+    offered: Sequence[Offer],
+    run_id: str,
+    note: Callable[[str], None],
+) -> tuple[Target, dict[str, Any]]:
+    specs = _specs(recipe, offered, run_id)
+    handles = launch.start_all(host, launchers.of(recipe), specs)
+    ready = instances.wait(host, handles, recipe.timeouts, note)
+    ends = handles
+    if recipe.layout.front == "nginx":
+        ends = (front.start(host, run_id, handles, recipe.model.name, recipe.engine.port),)
+    about = {
+        "engine": specs[run_id].describe(),
+        "launcher": recipe.launcher,
+        "ready": asdict(max(ready, key=lambda one: one.seconds)),
+        "layout": _layout(recipe, offered, handles, ready),
+    }
     target = Target(
-        (handle.base_url,),
+        tuple(end.base_url for end in ends),
         recipe.model.name,
         recipe.load.api,
-        handle.api_key_file,
-        handle.log,
+        handles[0].api_key_file,
+        handles[0].log,
         recipe.load.routing,
+        engines=tuple(map(_process, dict.fromkeys((*handles, *ends)))),
     )
     return target, about
 
 
-class _Teller:
-    """Says when the engine enters a phase, and which line of its log told so."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._phase = "start"
-
-    def __call__(self, now: readiness.Progress) -> None:
-        if now.phase != self._phase:
-            self._phase = now.phase
-            self._progress.note(f"engine: {now.phase} after {now.seconds:.1f} s")
+def _process(handle: Handle) -> EngineProcess:
+    return EngineProcess(handle.pid, handle.pid_started, handle.boot_id)
 
 
-def release(site: Site, run_id: str) -> None:
-    """Stop the run's engine, where it is ours, and give the host back.
+def _specs(recipe: Recipe, offered: Sequence[Offer], run_id: str) -> dict[str, ProcessSpec]:
+    """What is to run, by id. A port that the recipe names is that of the first who answers."""
+    engine, port = engines.load(recipe.engine.name), recipe.engine.port
+    specs: dict[str, ProcessSpec] = {}
+    for number, name in enumerate(launch.ids(run_id, len(offered))):
+        spec = engine.spec(recipe, offered[number])
+        if port is not None and recipe.layout.front == "nginx":
+            spec = replace(spec, port=None)
+        elif port is not None:
+            spec = replace(spec, port=port + number)
+        specs[name] = spec
+    return specs
+
+
+def _layout(
+    recipe: Recipe, offered: Sequence[Offer], handles: Sequence[Handle], ready: Sequence[Ready]
+) -> dict[str, Any]:
+    """What the manifest says of the instances; GPUs are none where it has all, or needs none."""
+    each = [
+        {"id": handle.run_id, "gpus": list(site.gpus), "port": handle.port, "ready": asdict(one)}
+        for site, handle, one in zip(offered, handles, ready, strict=True)
+    ]
+    environment = dict(offered[0].gpu_env)
+    return recipe.layout.model_dump() | {"engines": each, "gpu_env": environment}
+
+
+def _keep(home: Path, run_id: str, logs: Mapping[str, str]) -> None:
+    """Logs of engines, by id, under ``home/``: server.log, server.1.log, front.log."""
+    for name, log in logs.items():
+        which = name.removeprefix(run_id).removeprefix(".")
+        file = "front.log" if which == "front" else f"server.{which}.log" if which else "server.log"
+        (home / file).write_text(log)
+
+
+def release(site: Site, run_id: str, home: Path | None = None) -> None:
+    """Stop the run's engines, where they are ours, and give the host back.
+
+    What engines beside the first have said comes to *home* before: the agent keeps that of the
+    first only, as ``server.log``.
 
     Raises:
-        LaunchError: the engine does not go.
+        LaunchError: an engine does not go.
     """
     host = site.host()
     if site.url is None:
-        launch.stop(host, run_id)
+        _, logs = launch.stop_with_logs(host, run_id, _RESCUED_LINES if home else 0)
+        with suppress(OSError):
+            _keep(home or Path(), run_id, logs)
     else:  # the key of a server that is not ours
+        mlnode.release(host, run_id)
         host.execute(Command("rm", "-rf", host.path("engines", run_id)), label="bench.key")
     host.apply(lock.released, run_id)
 

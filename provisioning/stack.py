@@ -156,10 +156,25 @@ def _answer(argv: tuple[str, ...], process: subprocess.Popen[str]) -> Any:
             stdout, stderr = process.communicate(timeout=_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
-            raise
+            raise _silent(argv) from None
     if process.returncode != 0:
         raise _explain(argv, stderr)
-    return json.loads(stdout or "null")
+    try:
+        return json.loads(stdout or "null")
+    except ValueError:
+        raise StackError(
+            f"`pulumi {' '.join(argv[:2])}` printed what is no JSON.",
+            "Run `make setup`: it brings the release of Pulumi that is meant.",
+            log=stderr,
+        ) from None
+
+
+def _silent(argv: tuple[str, ...]) -> StackError:
+    return StackError(
+        f"`pulumi {' '.join(argv[:2])}` did not answer within {_TIMEOUT_S:.0f} s.",
+        "See that the place where Pulumi keeps its stacks can be reached (`pulumi whoami -v`), and "
+        "try again.",
+    )
 
 
 def _explain(argv: tuple[str, ...], stderr: str) -> StackError:

@@ -13,6 +13,18 @@ ENGINE_PORTS = range(20000, 32000)
 #: killed one stopped; from 1.18 on each process begins its partial files anew.
 HUB_TOOL = ("huggingface_hub==1.17.0", "httpx==0.28.1")
 
+#: The second opinion of compressa-perf, and what decides how it measures.
+COMPRESSA = "0.2.8"
+COMPRESSA_WITH = ("openai==1.109.1", "httpx==0.28.1", "pandas==2.3.3")
+
+#: What makes models out of others, and what decides how: it follows each of them closely.
+CONVERTER = (
+    "llmcompressor==0.14.0.1",
+    "compressed-tensors==0.19.0",
+    "transformers==5.17.0",
+    "torch==2.14.0",
+)
+
 #: Whom the makers' own package archives are signed by: fingerprints of OpenPGP keys.
 DOCKER_KEY = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
 NVIDIA_TOOLKIT_KEY = "C95B321B61E88C1809C4F759DDCAE044F796ECB0"

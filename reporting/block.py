@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_agent.protocol import PointSummary, Stats
-from reporting import figures
+from reporting import figures, opinions
 from reporting.run import Run
 
 WIDTH = 50
@@ -73,7 +73,10 @@ def run_block(run: Run) -> str:
     if not run.points:
         return f"Run {run.run_id}: {run.state}, nothing was measured."
     rows = [tuple(name for name, _, _ in _COLUMNS), *map(_row, run.points)]
-    return "\n".join(_line(row) for row in rows)
+    lines = [_line(row) for row in rows]
+    if run.rehearsal_of:
+        lines += _wrapped(f"A rehearsal: a simulator stood in for {run.rehearsal_of}.")
+    return "\n".join(lines)
 
 
 def run_blocks(run: Run) -> Iterator[tuple[PointSummary, str]]:
@@ -82,7 +85,7 @@ def run_blocks(run: Run) -> Iterator[tuple[PointSummary, str]]:
     for point in run.points:
         path = run.path / "points" / point.point.name / "vllm.json"
         block = result_block(point, calibration=calibration, vllm=vllm_figures(path))
-        yield point, block
+        yield point, "\n".join([block, *opinions.lines(run.path, point.point.name)])
 
 
 def vllm_figures(path: Path) -> dict[str, Any]:

@@ -98,15 +98,21 @@ def banner(run: Run) -> Banner:
         return Banner("none", "Nothing was measured", _why_nothing(run))
     verdict = run.summary.verdict
     state = "" if run.state == "done" else f" ({run.state})"
+    if run.rehearsal_of:
+        return Banner("none", f"A rehearsal{state}", _of_simulator(run, verdict.reasons))
     if verdict.valid and run.points:
         return Banner("good", f"Valid{state}", ("Every point kept within its limits.",))
-    reasons = verdict.reasons or ("No point was measured.",)
+    reasons = (*verdict.reasons, *run.diagnosis) or ("No point was measured.",)
     return Banner("bad", f"Not valid{state}", reasons)
+
+
+def _of_simulator(run: Run, reasons: tuple[str, ...]) -> tuple[str, ...]:
+    return (f"All figures are of a simulator in the place of {run.rehearsal_of}.", *reasons)
 
 
 def about(run: Run) -> list[tuple[str, str]]:
     """The facts that a reader wants first, as (label, value); unknown ones are left out."""
-    facts = [("Stack", run.stack), ("Recipe", run.recipe)]
+    facts = [("Stack", run.stack), ("Recipe", run.title), ("Series", run.series_id)]
     if run.manifest:
         target = run.manifest.spec.get("target", {})
         facts += [
@@ -158,7 +164,8 @@ def phases(run: Run) -> list[tuple[str, str, list[Phase]]]:
 
 def commands(run: Run) -> str:
     """The shell lines that do this run again."""
-    stack, recipe = shlex.quote(run.stack), shlex.quote(run.recipe)
+    stack, recipe = shlex.quote(run.stack), shlex.quote(run.title)
+    recipe += " --rehearse" if run.rehearsal_of else ""
     url = run.manifest.context.get("url") if run.manifest else None
     if url:
         return f"fab bench --url {shlex.quote(str(url))} --recipe {recipe}"

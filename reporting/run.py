@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +21,12 @@ from reporting.errors import ReportError
 from reporting.files import COLLECT_AGAIN, read, read_object, read_records
 
 HOME_FILE = Path("home", "run.json")
+DIAGNOSIS_FILE = Path("home", "diagnosis.json")
 ABANDONED = "ABANDONED"
 #: States in which nothing more is to come, though the run was never sealed or collected.
 ENDED_UNSEALED = ("failed", "lost", "abandoned")
 LOG_LINES = 40
+_FINDINGS = 3
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,36 @@ class Run:
         """``vllm.json`` of *point*; empty where there is none."""
         path = self._point_dir(point) / "vllm.json"
         return read_object(path) if path.is_file() else {}
+
+    @property
+    def title(self) -> str:
+        """The recipe as `--recipe` takes it: ``name``, or ``name:variant``."""
+        variant = self._told("variant")
+        return f"{self.recipe}:{variant}" if variant else self.recipe
+
+    @property
+    def rehearsal_of(self) -> str:
+        """What the simulator stood in for: ``vllm with Qwen/Qwen3-32B``; empty for a real run."""
+        of = self._told("rehearsal_of")
+        return f"{of.get('engine')} with {of.get('model')}" if isinstance(of, dict) else ""
+
+    @property
+    def diagnosis(self) -> tuple[str, ...]:
+        """Why its engine failed, as far as is known: what that means, what to do, by failure."""
+        try:
+            found = json.loads((self.path / DIAGNOSIS_FILE).read_text())
+            bad = [one for one in found if one["severity"] == "failure"] or found[:1]
+            return tuple(f"{one['meaning']} {one['advice']}" for one in bad[:_FINDINGS])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ()
+
+    @property
+    def series_id(self) -> str:
+        """What the runs of one series share; empty for a run by itself."""
+        return str(self._told("series_id") or "")
+
+    def _told(self, key: str) -> Any:
+        return self.manifest.context.get(key) if self.manifest else None
 
     @property
     def recipe_yaml(self) -> str:

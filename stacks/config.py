@@ -29,7 +29,7 @@ class StackConfig(BaseModel):
     )
     recipe: str = Field(
         default="rehearsal",
-        pattern=r"^[a-z0-9][a-z0-9-]*$",
+        pattern=r"^[a-z0-9][a-z0-9-]*(:[a-z0-9-]+)?$",
         description="The recipe that `fab bench` runs when none is named.",
     )
     ttl: Ttl | None = Field(

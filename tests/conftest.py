@@ -23,3 +23,13 @@ def no_pulumi_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         folders = [str(CHECKOUT / ".venv" / "bin"), str(CHECKOUT / ".tools" / "bin")]
         patch.setenv("PATH", os.pathsep.join([*folders, os.environ["PATH"]]))
         yield
+
+
+@pytest.fixture(autouse=True)
+def umask_as_it_was() -> Iterator[None]:
+    """A program that sets its own, run within a test, does not set that of all tests to come."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    yield
+    found = os.umask(mask)
+    assert mask == found, "the test has left another umask"

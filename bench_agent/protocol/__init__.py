@@ -28,7 +28,16 @@ from bench_agent.protocol.results import (
     Stats,
     Verdict,
 )
-from bench_agent.protocol.spec import Limits, Point, RampUp, RunSpec, Search, Target, Workload
+from bench_agent.protocol.spec import (
+    EngineProcess,
+    Limits,
+    Point,
+    RampUp,
+    RunSpec,
+    Search,
+    Target,
+    Workload,
+)
 
 __all__ = [
     "ACTIVE_STATES",
@@ -39,6 +48,7 @@ __all__ = [
     "RUN_ID",
     "SCHEMA",
     "SUMS",
+    "EngineProcess",
     "Event",
     "Frame",
     "HostStatus",

@@ -7,6 +7,17 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class EngineProcess:
+    """A process without which the server is dead: start (clock ticks since boot) and boot tell it
+    from another that was given its number.
+    """  # noqa: D205 - one thought
+
+    pid: int
+    pid_started: int
+    boot_id: str
+
+
+@dataclass(frozen=True)
 class Target:
     """The server under load.
 
@@ -15,6 +26,8 @@ class Target:
     `log` names the engine's log there; it becomes ``server.log``. `routing` says which
     instance is next: ``round_robin`` or ``least_busy`` (fewest of this client's requests).
     `ca_file`: certificates to trust for https instead of the system's; `insecure`: any.
+    `engines`: the server's processes, where it runs on this host; when one of them is gone,
+    started anew or not, the run has failed.
     """
 
     base_urls: tuple[str, ...]
@@ -25,6 +38,7 @@ class Target:
     routing: str = "round_robin"
     ca_file: str | None = None
     insecure: bool = False
+    engines: tuple[EngineProcess, ...] = ()
 
 
 @dataclass(frozen=True)

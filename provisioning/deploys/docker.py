@@ -99,8 +99,33 @@ def require_settings(host: Host) -> None:
         )
 
 
+def require_usable(host: Host) -> None:
+    """See that the Docker that is there is one that this machine's GPUs and disks can be given to.
+
+    Raises:
+        HostError: it is a snap, or one of a user's own.
+    """
+    daemon = host.fact(Docker)
+    if daemon is None or not daemon.kind:
+        return
+    raise HostError(*_UNUSABLE[daemon.kind], host=host.name)
+
+
+_UNUSABLE = {
+    "snap": (
+        "Docker on the host is a snap: it is shut off from NVIDIA's toolkit and from data disks.",
+        "Remove it there if nobody needs it (`sudo snap remove docker`), then run this again.",
+    ),
+    "rootless": (
+        "The Docker that answers our user is rootless: it does not go by the settings of the host.",
+        "Let it speak to the host's own there: `docker context use default`, and no DOCKER_HOST.",
+    ),
+}
+
+
 def _check(host: Host, wanted: Wanted, origin: Origin) -> None:
     require_settings(host)
+    require_usable(host)
     if docker.there(host):
         daemon = host.fact(Docker)
         if daemon is not None and daemon.version:

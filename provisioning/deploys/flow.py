@@ -16,6 +16,8 @@ from provisioning.host import Host
 #: Below the ten sessions that an SSH server allows on one connection: a step may hold two, and
 #: the lock is renewed on another.
 AT_ONCE = 4
+#: Steps whose long work is no child of ours: it goes on when nobody waits, and is joined.
+_GO_ON = frozenset({"images", "model", "python_env"})
 #: Hears of a step, and one short line.
 Tell = Callable[[str, str], None]
 _Over = tuple[Step, StepReport | BaseException]
@@ -28,9 +30,13 @@ def run(
 
     Raises:
         DynoError: of the first that failed, with the step in its phase. Those that had not begun
-            are not; those that had are over.
+            are not; those that had are over, but for what goes on by itself on the host.
     """
     return _Flow(steps, host, trials, tell).run()
+
+
+class _LeftError(BaseException):
+    """Nobody waits for a step any more: it ends at its next word."""
 
 
 class _Flow:
@@ -49,22 +55,24 @@ class _Flow:
         self._moved: set[str] = set()  # changed something, or come after one that did
         self._over: SimpleQueue[_Over] = SimpleQueue()
         self._order = [step.name for step in steps]
+        self._left = threading.Event()
 
     def run(self) -> tuple[StepReport, ...]:
         failure: BaseException | None = None
         while True:
             if failure is None:
                 self._begin_ready()
-            if not self._running:
+            if not self._running or (failure is not None and self._running <= _GO_ON):
                 break
             step, outcome = self._over.get()
             self._running.discard(step.name)
             if isinstance(outcome, StepReport):
                 self._end(step, outcome)
-            elif failure is None:
-                failure = outcome
+            else:
+                failure = failure or outcome
                 self._say_failed(step, outcome)
         if failure is not None:
+            self._leave()
             raise failure
         return tuple(self._done[name] for name in self._order)
 
@@ -98,7 +106,7 @@ class _Flow:
 
     def _work(self, step: Step, branch: Host) -> None:
         try:
-            outcome: StepReport | BaseException = _run(step, branch, self._tell)
+            outcome: StepReport | BaseException = _run(step, branch, self._hear)
         except BaseException as error:  # noqa: BLE001 - raised again by who waits for it
             outcome = error
         self._over.put((step, outcome))
@@ -111,8 +119,20 @@ class _Flow:
     def _say_failed(self, step: Step, error: BaseException) -> None:
         if isinstance(error, DynoError):
             error.phase = f"provision.{step.name}"
-        if self._running:
-            self._tell(step.name, f"failed; waiting for {', '.join(sorted(self._running))}")
+        what = error.what if isinstance(error, DynoError) else type(error).__name__
+        awaited = self._running - _GO_ON
+        more = f" Waiting for the end of {', '.join(sorted(awaited))}." if awaited else ""
+        self._tell(step.name, f"failed: {what}{more}")
+
+    def _leave(self) -> None:
+        self._left.set()
+        for name in sorted(self._running):
+            self._tell(name, "goes on by itself on the host; the next run joins it")
+
+    def _hear(self, step: str, text: str) -> None:
+        if self._left.is_set():
+            raise _LeftError
+        self._tell(step, text)
 
 
 def _run(step: Step, branch: Host, tell: Tell) -> StepReport:

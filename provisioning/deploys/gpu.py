@@ -66,6 +66,7 @@ class _Wanted:
     of_stack: Accelerator | None
     mig: str | None
     origin: Origin
+    fabric: bool  # the recipe's packages bring the manager of NVSwitches
 
     def floor(self, host: Host) -> str:
         """The oldest driver that will do."""
@@ -80,15 +81,17 @@ class _Wanted:
             gpu_checks.kind(host, self.of_stack)
             gpu_checks.count(host, self.asked.count, self.of_stack)
             gpu_checks.modes(host, self.asked.ecc, self.mig)
+            gpu_checks.fabric(host, coming=self.fabric)
 
     def driven(self, host: Host) -> Iterator[Command]:
         """A driver that is new enough is there."""
         return nvidia.driven(host, self.asked.driver, self.floor(host), self._archive(host))
 
     def adjusted(self, host: Host) -> Iterator[Command]:
-        """Persistence, ECC and MIG are as asked."""
+        """Persistence, ECC and MIG are as asked; switches are at work."""
         if self.asked.persistence:
             yield from nvidia.persistent(host)
+        yield from nvidia.joined(host)
         if self.asked.ecc is not None:
             yield from nvidia.corrected(host, ecc=self.asked.ecc)
         if self.mig is not None:
@@ -99,8 +102,10 @@ class _Wanted:
         if self.mig is not None:
             yield from nvidia.sliced(host, self.mig)
 
-    def run(self, host: Host, _: Teller) -> None:
+    def run(self, host: Host, tell: Teller) -> None:
         """See that all is in effect, and that a new driver shows the GPUs that were meant."""
+        for warning in {gpu.warning for gpu in host.fact(Gpus)} - {""}:
+            tell(f"the driver warns: {warning}")
         if not host.dry_run:
             driver, floor = self.asked.driver, self.floor(host)
             gpu_checks.effective(host, driver, floor, self.asked.ecc, self.mig)
@@ -113,7 +118,8 @@ class _Wanted:
 def _gpu(needs: Needs, asked: Gpu) -> Step:
     of_stack = needs.host.accelerator if needs.host else None
     origin = Origin(asked.driver, "nvidia-cuda", archives.cuda, needs.recipe_folder)
-    wanted = _Wanted(asked, of_stack, profile(needs), origin)
+    fabric = any(name.startswith("nvidia-fabricmanager") for name in needs.needs.packages)
+    wanted = _Wanted(asked, of_stack, profile(needs), origin, fabric)
     return Step(
         "gpu",
         facts=(

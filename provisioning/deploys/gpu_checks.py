@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from provisioning import drivers
+from provisioning import drivers, gpu_trouble
 from provisioning.errors import HostError
 from provisioning.facts.deb_packages import DebPackages
 from provisioning.facts.gpu_list import GpuList
@@ -100,6 +100,22 @@ def effective(
             raise _boot(f"ECC is set to {'on' if ecc else 'off'} and not in effect yet", host)
         if profile is not None and not gpu.mig:
             raise _boot("MIG is switched on and not in effect yet", host)
+
+
+def fabric(host: Host, *, coming: bool) -> None:
+    """See that switches between the GPUs have their manager, or that it is *coming*.
+
+    Raises:
+        HostError: it is not installed: CUDA would not begin.
+    """
+    module, gpus = host.fact(NvidiaModule), host.fact(Gpus)
+    if gpus and module.switches and not module.fabric and not coming:
+        raise HostError(
+            f"{host.name} has {module.switches} NVSwitches and no fabric manager: CUDA would not "
+            "begin (error 802).",
+            f"{gpu_trouble.fabric(gpus[0].driver)} A recipe may name it in `host.packages`.",
+            host=host.name,
+        )
 
 
 def words(name: str) -> frozenset[str]:

@@ -15,15 +15,20 @@ from provisioning.command import Fact
 from provisioning.deploys import flow
 from provisioning.deploys.report import Report, StepReport
 from provisioning.deploys.step import Step
-from provisioning.deploys.trial import Trial, tried
+from provisioning.deploys.trial import Trial, refusal, tried
 from provisioning.errors import DynoError
 from provisioning.facts.changing import Changing
+from provisioning.facts.cloud_init import CloudInit
 from provisioning.facts.lock import LockOwner
 from provisioning.facts.python import Pythons, usable
 from provisioning.facts.sudo import Sudo
 from provisioning.facts.system import System
 from provisioning.host import Host
 from provisioning.needs import Needs
+from provisioning.operations import cloud_init
+
+#: The step that judges distribution, memory, ports: before anybody else may complain.
+_FIRST = "preflight"
 
 
 def collect(needs: Needs) -> tuple[Step, ...]:
@@ -65,11 +70,15 @@ def ordered(steps: Iterable[Step]) -> tuple[Step, ...]:
 class Deploy:
     """Steps for one host: asked, checked, tried, and then run where there is work.
 
-    `prepare` first; then `work` says whether anything is to do, and `run` does it.
+    `prepare` first; then `work` says whether anything is to do, and `run` does it. *note* hears
+    what is waited for before that.
     """
 
-    def __init__(self, host: Host, steps: Sequence[Step]) -> None:
+    def __init__(
+        self, host: Host, steps: Sequence[Step], note: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.host = host
+        self._note = note
         self.steps = ordered(steps)
         self._trials: dict[str, Trial] = {}
         self._begun = time.monotonic()
@@ -88,10 +97,15 @@ class Deploy:
     def prepare(self) -> None:
         """Ask, check, and find out what is to do: one exchange, and nothing is changed.
 
+        A machine in its first boot is waited for before.
+
         Raises:
             HostError: the host is not fit, and cannot be made so; the step is in its phase.
         """
-        self.host.gather(*self.facts)
+        self._ask()
+        if not self.host.dry_run and CloudInit() in self.facts and self.host.fact(CloudInit):
+            self._wait_for_first_boot()
+            self._ask()
         usable(self.host.fact(Pythons), self.host.name)
         for step in self.steps:
             if step.check is not None:
@@ -122,6 +136,25 @@ class Deploy:
         return Report(
             self.host.name, steps, time.monotonic() - self._begun, dry_run=self.host.dry_run
         )
+
+    def _ask(self) -> None:
+        try:
+            self.host.gather(*self.facts)
+        finally:
+            self._judge()  # a system that is not supported is why its tools do not answer
+
+    def _wait_for_first_boot(self) -> None:
+        """What cloud-init still installs would be missed, or refused, by the facts of now."""
+        branch = self.host.fork()
+        branch.tell = self._note
+        branch.execute(cloud_init.waiting(), label="preflight")
+        self.host.forget()
+
+    def _judge(self) -> None:
+        """Raise what the first check has against the host, as far as it is known."""
+        for step in self.steps:
+            if step.name == _FIRST and (error := refusal(step, self.host)):
+                raise _phased(error, step) from None
 
     def _refuse_hopeless(self) -> None:
         """Raise what keeps a step from being done, unless one before it may yet cure that."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from provisioning.command import Command
+from provisioning.deploys.docker import require_usable
 from provisioning.deploys.step import Step
 from provisioning.errors import HostError
 from provisioning.host import Host
@@ -26,6 +27,7 @@ def steps(needs: Needs) -> tuple[Step, ...]:
                 "Ask for it with `host.docker` in the recipe.",
                 host=host.name,
             )
+        require_usable(host)
 
     def pulled(host: Host) -> Iterator[Command]:
         return images.pulled(host, *names)

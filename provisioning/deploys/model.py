@@ -22,8 +22,9 @@ _AFTER = ("preflight", "disks")
 
 def steps(needs: Needs) -> tuple[Step, ...]:
     """The step ``model``; none where the engine reads no weights, or for a name that no hub has."""
-    if needs.weights and needs.model.path is not None:
-        return (_in_folder(needs, needs.model.path),)
+    path = models.source(needs.model).path
+    if needs.weights and path is not None:
+        return (_in_folder(needs, path),)
     model = models.of(needs)
     return () if model is None else (_from_hub(model),)
 
@@ -33,9 +34,10 @@ def about(host: Host, needs: Needs) -> dict[str, Any]:
 
     `commit` is the revision in full. Empty where `steps` has none.
     """
-    path, model = needs.model.path, models.of(needs)
+    wanted, model = models.source(needs.model), models.of(needs)
+    path = wanted.path
     if needs.weights and path is not None:
-        return {"name": needs.model.name, "path": path} | _size(host.fact(ModelFolder(path)))
+        return {"name": wanted.name, "path": path} | _size(host.fact(ModelFolder(path)))
     if model is None:
         return {}
     cached = host.fact(model.cached)

@@ -1,19 +1,21 @@
 """Is the host fit, as far as facts tell? Asked before anything is changed; changes nothing.
 
+It waits for a cloud that is still setting the machine up: all other steps come after it.
 What belongs to one topic is checked there: GPUs by `gpu`, the data disk by `disks`, the clock by
 `system`. Root is asked for by the deploy itself, where a command needs it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from provisioning import models
-from provisioning.command import Fact
+from provisioning import models, ways_out
+from provisioning.command import Command, Fact
 from provisioning.deploys.disks import wanted
 from provisioning.deploys.step import Step
 from provisioning.errors import DynoError, HostError
-from provisioning.facts.egress import Egress
+from provisioning.facts.cloud_init import CloudInit
 from provisioning.facts.images import Images
 from provisioning.facts.ports import PortsInUse
 from provisioning.facts.python_env import PythonEnv
@@ -21,7 +23,7 @@ from provisioning.facts.space import Space
 from provisioning.facts.system import System
 from provisioning.host import Host
 from provisioning.needs import Needs
-from provisioning.operations import disks, images, python_env
+from provisioning.operations import cloud_init, disks, images, python_env
 
 SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
 PROCESSORS = ("x86_64", "aarch64")
@@ -35,7 +37,7 @@ _LEFT = 0.97
 
 
 def steps(needs: Needs) -> tuple[Step, ...]:
-    """The step ``preflight``: no operations, a check alone."""
+    """The step ``preflight``: a check; a dry run lists the wait for a first boot here, too."""
 
     def check(host: Host) -> None:
         if needs.needs.model_dump(exclude_defaults=True).keys() & _THEIRS:
@@ -43,14 +45,18 @@ def steps(needs: Needs) -> tuple[Step, ...]:
         _memory(host, needs)
         _port(host, needs)
         _space(host, needs)
-        _egress(host, needs)
+        ways_out.check(host, needs)
 
-    return (Step("preflight", _facts(needs), check),)
+    def settled(host: Host) -> Iterator[Command]:
+        # Any other deploy has waited before it asked what is to do.
+        return cloud_init.over(host) if host.dry_run else iter(())
+
+    return (Step("preflight", _facts(needs), check, (settled,)),)
 
 
 def _facts(needs: Needs) -> tuple[Fact[Any], ...]:
     asked = needs.needs
-    found: list[Fact[Any]] = [System()]
+    found: list[Fact[Any]] = [System(), CloudInit()]
     if needs.port is not None:
         found.append(PortsInUse())
     if asked.free_disk_gb:
@@ -58,9 +64,7 @@ def _facts(needs: Needs) -> tuple[Fact[Any], ...]:
         found += [Images()] if asked.images else []
         found += [PythonEnv(python_env.path(needs))] if asked.python else []
         found += disks.facts(wanted(needs)) if asked.data_disk else ()
-    if model := models.of(needs):
-        found += [_reached(model), model.cached]
-    return tuple(found)
+    return (*found, *ways_out.facts(needs))
 
 
 def _distribution(host: Host) -> None:
@@ -146,20 +150,3 @@ def _free(host: Host, needs: Needs) -> float | None:
     new = (volume.path,) if volume.format else volume.members if volume.create else ()
     found = [disks.device(host, wanted(needs), path) for path in new]
     return sum(device.size for device in found if device) * _LEFT if new else None
-
-
-def _egress(host: Host, needs: Needs) -> None:
-    model = models.of(needs)
-    reason = host.fact(_reached(model)) if model else ""
-    if model and reason and not host.fact(model.cached).complete:
-        raise HostError(
-            f"{host.name} does not reach {model.hub}, where the model {model.name} is ({reason}).",
-            "Open its way out, name a mirror in model.hub, or bring the model there yourself and "
-            "set model.path.",
-            host=host.name,
-        )
-
-
-def _reached(model: models.HubModel) -> Egress:
-    receipts = f"{model.home}/dyno/models--{model.name.replace('/', '--')}"
-    return Egress(model.hub, receipts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from provisioning.command import Command, Fact
 from provisioning.deploys.step import Step, Teller
+from provisioning.errors import UsageError
 from provisioning.facts.clock import Clock
 from provisioning.host import Host
 from provisioning.needs import Needs
@@ -18,7 +19,11 @@ Operation = Callable[[Host], Iterator[Command]]
 
 
 def steps(needs: Needs) -> tuple[Step, ...]:
-    """What the recipe asks of packages and system; nothing where it asks for nothing."""
+    """What the recipe asks of packages and system; nothing where it asks for nothing.
+
+    Raises:
+        UsageError: a number of it is none.
+    """
     found = (_packages(needs), _system(needs))
     return tuple(step for step in found if step.operations)
 
@@ -50,10 +55,27 @@ def _system(needs: Needs) -> Step:
         operations.append(partial(kernel.reserved, wanted=asked.hugepages))
     if asked.limits:
         facts += limits.facts()
-        nr_open = asked.sysctl.get("fs.nr_open")
-        most = int(nr_open) if nr_open else None
+        most = _most_files(asked.sysctl)
         operations.append(partial(limits.raised, wanted=asked.limits, nr_open=most))
     return Step("system", tuple(facts), _all_of(*operations), tuple(operations), _AFTER)
+
+
+def _most_files(sysctl: Mapping[str, str | int]) -> int | None:
+    """What fs.nr_open will be; None where the recipe leaves it.
+
+    Raises:
+        UsageError: it is to be no number.
+    """
+    asked = {kernel.as_path(key): value for key, value in sysctl.items()}.get("fs/nr_open")
+    if asked is None:
+        return None
+    text = str(asked).strip()
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(
+            f"host.sysctl: fs.nr_open is a number of files, and {asked!r} is none.",
+            "Write it in full: 1048576.",
+        )
+    return int(text)
 
 
 def _all_of(*operations: Operation) -> Callable[[Host], None]:

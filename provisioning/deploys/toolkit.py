@@ -7,7 +7,7 @@ from typing import Any
 
 from provisioning import docker_trouble
 from provisioning.command import Command
-from provisioning.deploys.docker import require_settings
+from provisioning.deploys.docker import require_settings, require_usable
 from provisioning.deploys.origin import Origin, require_version
 from provisioning.deploys.step import Step, Teller
 from provisioning.errors import HostError, UsageError
@@ -22,6 +22,8 @@ from provisioning.needs import Needs
 from provisioning.operations import archives, docker, images, records, services, toolkit
 
 _PROOF_S = 300.0  # a driver that hangs must not hang `fab`
+# A corrupt infoROM (14) is warned of; the GPUs are listed all the same.
+_LISTED = '"$@"; code=$?; [ $code = 14 ] || exit $code'
 _PROOF = Record("gpu/proof.json")
 
 
@@ -74,6 +76,7 @@ def _toolkit(needs: Needs, wanted: Wanted) -> Step:
 
 def _check(host: Host, wanted: Wanted, *, docker_comes: bool) -> None:
     require_settings(host)
+    require_usable(host)
     if not docker_comes and not docker.there(host):
         raise HostError(
             "The recipe asks for NVIDIA's toolkit, and there is no Docker on the host.",
@@ -121,7 +124,7 @@ def proven(host: Host, image: str, tell: Teller) -> None:
     if host.fact(_PROOF) == of:
         return
     options = ("--rm", "--pull=never", "--network=none", "--gpus=all", "--entrypoint=nvidia-smi")
-    command = docker.command(host, "run", *options, image, "-L", explain=docker_trouble.of_run)
+    command = _listing(docker.command(host, "run", *options, image, "-L"))
     if host.dry_run:
         host.execute(command, label="toolkit.proven")
         return
@@ -130,6 +133,12 @@ def proven(host: Host, image: str, tell: Teller) -> None:
     _compare(GpuList().parse(answer.stdout), wanted, host)
     host.execute(*records.noted(host, _PROOF, of), label="toolkit.proven")
     tell(f"a container sees {len(wanted.gpus)} GPUs")
+
+
+def _listing(run: Command) -> Command:
+    return Command.shell(
+        _LISTED, *run.argv, sudo=run.sudo, shown=str(run), explain=docker_trouble.of_run
+    )
 
 
 def _of(host: Host, image: str) -> dict[str, Any]:

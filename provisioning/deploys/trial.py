@@ -56,8 +56,7 @@ def tried(step: Step, host: Host) -> Trial:
 
     Operations after one that has work are told as far as they can be told now.
     """
-    view = host.fork()
-    view.remote, view.dry_run, view.tell = _Deaf(host.name), False, None
+    view = _deaf(host)
     commands: list[Command] = []
     more = False
     trouble = None
@@ -75,3 +74,21 @@ def tried(step: Step, host: Host) -> Trial:
     if commands and step.run is not None:
         more = True
     return Trial((*commands, *view.ran), more, trouble)
+
+
+def refusal(step: Step, host: Host) -> DynoError | None:
+    """What the check of *step* has against *host*, by what is known of it alone."""
+    try:
+        if step.check is not None:
+            step.check(_deaf(host))
+    except _SpokeError:
+        return None  # too little is known
+    except DynoError as error:
+        return error
+    return None
+
+
+def _deaf(host: Host) -> Host:
+    view = host.fork()
+    view.remote, view.dry_run, view.tell = _Deaf(host.name), False, None
+    return view

@@ -13,6 +13,7 @@ for file in sources.list sources.list.d/*.list sources.list.d/*.sources; do
   [ ! -f "$file" ] || { echo "==> /etc/apt/$file"; cat "$file"; echo; }
 done
 """
+_OFF = frozenset({"no", "false", "without", "off", "disable", "0"})  # as apt reads it
 _ONE_LINE = re.compile(r"^deb\s+(?:\[[^]]*\]\s*)?(?P<url>\S+)\s+(?P<suite>\S+)")
 
 
@@ -56,6 +57,7 @@ def _pairs(stanza: str) -> list[tuple[str, str]]:
         key.strip().lower(): value.split()
         for key, _, value in (line.partition(":") for line in folded.splitlines())
     }
-    if "deb" not in said.get("types", []) or said.get("enabled", ["yes"])[0].lower() == "no":
+    off = _OFF.intersection(word.lower() for word in said.get("enabled", []))
+    if off or "deb" not in said.get("types", []):
         return []
     return [(url, suite) for url in said.get("uris", []) for suite in said.get("suites", [])]

@@ -9,8 +9,11 @@ from typing import Any, Literal
 from provisioning.command import Command, Fact
 
 # Root is asked only when the user is not heard: `sudo` costs more than the question.
+# A snap's server takes the same socket, whether or not the program is on our PATH.
 _ASK = r"""
-command -v docker >/dev/null || exit 127
+if program=$(command -v docker); then :
+elif [ -e /snap/bin/docker ]; then program=/snap/bin/docker PATH=$PATH:/snap/bin
+else exit 127; fi
 ask() {
   said=$("$@" docker info --format '{{json .}}' 2>&1) || return
   case $said in *'"ServerVersion":"'[!\"]*) ;; *) return 1 ;; esac
@@ -18,15 +21,17 @@ ask() {
 if ask; then access=user
 elif [ "$(id -u)" != 0 ] && ask sudo -n; then access=root
 else access=none; fi
-printf '%s\n%s\n' "$access" "$said"
+printf '%s %s\n%s\n' "$access" "$program" "$said"
 """
+_SNAP, _SNAP_DATA = "/snap/", "/var/snap/"
 
 
 @dataclass(frozen=True)
 class Daemon:
     """Docker's server. `access`: it answers this user, root alone, or ``none`` (`trouble`: why).
 
-    `root` is where it keeps images, unless `containerd_store`: then containerd keeps them.
+    `kind`: a ``snap``, ``rootless``, or (empty) one that is installed and run as usual. `root` is
+    where it keeps images, unless `containerd_store`: then containerd keeps them.
     """
 
     access: Literal["user", "root", "none"]
@@ -42,6 +47,7 @@ class Daemon:
     containers: int = 0
     running: int = 0
     live_restore: bool = False
+    kind: Literal["", "snap", "rootless"] = ""
 
 
 class Docker(Fact[Daemon | None]):
@@ -51,12 +57,14 @@ class Docker(Fact[Daemon | None]):
     when_missing = None
 
     def parse(self, stdout: str) -> Daemon | None:
-        """Read who is answered, then what ``docker info`` printed, warnings and all."""
-        access, *lines = stdout.splitlines()
+        """Read who is answered, by which program; then what ``docker info`` printed."""
+        head, *lines = stdout.splitlines()
+        access, _, program = head.partition(" ")
         info = next((line for line in lines if line.startswith("{")), "{}")
         if access not in {"user", "root"}:
             trouble = [line for line in lines if line.strip() and not line.startswith("{")]
-            return Daemon("none", trouble[0].strip() if trouble else _server_error(info))
+            said = trouble[0].strip() if trouble else _server_error(info)
+            return Daemon("none", said, kind="snap" if program.startswith(_SNAP) else "")
         return _daemon("user" if access == "user" else "root", json.loads(info))
 
 
@@ -80,7 +88,15 @@ def _daemon(access: Literal["user", "root"], info: dict[str, Any]) -> Daemon:
         containers=info["Containers"],
         running=info["ContainersRunning"],
         live_restore=info.get("LiveRestoreEnabled", False),
+        kind=_kind(info),
     )
+
+
+def _kind(info: dict[str, Any]) -> Literal["", "snap", "rootless"]:
+    """Of the server itself: the program may belong to another one."""
+    if any("name=rootless" in option for option in info.get("SecurityOptions") or []):
+        return "rootless"
+    return "snap" if info["DockerRootDir"].startswith(_SNAP_DATA) else ""
 
 
 def _server_error(info: str) -> str:

@@ -5,8 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from provisioning import gpu_trouble
 from provisioning.command import Command, Fact
 
+# With 14 a GPU's infoROM is corrupt: they are listed all the same.
+LIST = """
+nvidia-smi -L
+code=$?
+[ $code != 14 ] || exit 0
+[ $code = 0 ] || echo "nvidia-smi ended with $code"
+exit $code
+"""
 _LINE = re.compile(r"^(GPU|\s+MIG) (\S+?):?\s.*\(UUID: *(\S+?)\)")
 
 
@@ -30,7 +39,7 @@ class Listed:
 class GpuList(Fact[Listed]):
     """What ``nvidia-smi -L`` sees; nothing when there is no driver."""
 
-    command = Command("nvidia-smi", "-L")
+    command = Command.shell(LIST, shown="nvidia-smi -L", explain=gpu_trouble.of_smi)
     when_missing = Listed()
     missing_codes = (127, 6, 9, 12, 18)
 

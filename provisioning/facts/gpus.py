@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from provisioning import gpu_trouble
 from provisioning.command import Command, Fact
 
 _PLAIN = ("index", "name", "memory.total", "driver_version", "uuid")
@@ -18,14 +19,22 @@ _FURTHER = (
 )
 _MODES = {"Enabled": True, "Disabled": False}
 # A driver of long ago knows not all fields, says so (on standard output) and ends with 2: it is to
-# be named, too.
+# be named, too. With 14 a GPU's infoROM is corrupt: a warning, where all is told. A GPU that is
+# lost may be told in a field of its own, with 0.
 _ASK = r"""
-said=$(nvidia-smi "$1" --format=csv,noheader,nounits)
-code=$?
-[ $code != 2 ] || exec nvidia-smi "$2" --format=csv,noheader,nounits
+ask() { said=$(nvidia-smi "$1" --format=csv,noheader,nounits); code=$?; }
+ask "$1"
+[ $code != 2 ] || ask "$2"
+case $code,$said in
+  14,[0-9]*|14,*"
+"[0-9]*) code=0 ;;
+  0,*"GPU is lost"*|0,*"requires reset"*|0,*"device handle"*) code=15 ;;
+esac
 printf '%s\n' "$said"
+[ $code = 0 ] || echo "nvidia-smi ended with $code"
 exit $code
 """
+_WARNING = "WARNING:"
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ class Gpu:
     """One GPU; `memory_mib` is None where it shares the host's memory (GB10).
 
     What a GPU has not, or its driver does not tell, is None. A mode that is `…_pending` comes
-    with a reset of the GPU.
+    with a reset of the GPU. `warning` is what the driver warned of, of this GPU or another.
     """
 
     index: int
@@ -48,6 +57,7 @@ class Gpu:
     mig: bool | None = None
     mig_pending: bool | None = None
     power_limit_w: float | None = None
+    warning: str = ""
 
 
 class Gpus(Fact[tuple[Gpu, ...]]):
@@ -58,6 +68,7 @@ class Gpus(Fact[tuple[Gpu, ...]]):
         f"--query-gpu={','.join((*_PLAIN, *_FURTHER))}",
         f"--query-gpu={','.join(_PLAIN)}",
         shown="nvidia-smi --query-gpu",
+        explain=gpu_trouble.of_smi,
     )
     when_missing = ()
     # Not installed; no device found; driver not loaded; its library not found, or not its own.
@@ -65,10 +76,13 @@ class Gpus(Fact[tuple[Gpu, ...]]):
 
     def parse(self, stdout: str) -> tuple[Gpu, ...]:
         """Read CSV lines; numbers that the driver does not know stand as ``[N/A]``."""
-        return tuple(_gpu(line) for line in stdout.splitlines() if line.strip())
+        lines = [line.strip() for line in stdout.splitlines()]
+        warned = [line.removeprefix(_WARNING) for line in lines if line.startswith(_WARNING)]
+        warning = " ".join(" ".join(warned).split())
+        return tuple(_gpu(line, warning) for line in lines if line[:1].isdigit())
 
 
-def _gpu(line: str) -> Gpu:
+def _gpu(line: str, warning: str) -> Gpu:
     index, name, memory, driver, uuid, *further = (part.strip() for part in line.split(","))
     capability, *modes, power = further or [""] * len(_FURTHER)
     persistence, ecc, ecc_pending, mig, mig_pending = map(_MODES.get, modes)
@@ -86,4 +100,5 @@ def _gpu(line: str) -> Gpu:
         mig,
         mig_pending,
         float(power) if power[:1].isdigit() else None,
+        warning,
     )

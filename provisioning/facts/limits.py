@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from provisioning.command import Command, Fact
@@ -26,6 +27,7 @@ for pid in $pids; do
 done
 """
 _CAP_SYS_RESOURCE = 24
+_NUMBER = re.compile(r"(\d+)([KMGTPE]?)")
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Limit:
 class Limited:
     """Limits by name (``memlock``, ``nofile``, ``stack``): those of this login, and of others.
 
-    `services` are those of `SERVICES` that run. Nobody may set a ``nofile`` above `nr_open`, and
-    above those of `init` nobody may go unless `may_raise`.
+    `services` are those of `SERVICES` that run. Nobody may set a ``nofile`` above `nr_open` (0:
+    the kernel does not tell), and above those of `init` nobody may go unless `may_raise`. What
+    others' processes may use is left out where a host hides them (``hidepid``).
     """
 
     session: dict[str, Limit]
@@ -63,27 +66,42 @@ class Limits(Fact[Limited]):
     def parse(self, stdout: str) -> Limited:
         """Read two lines of facts, then blocks of the kernel's table, each below its owner."""
         head, *blocks = stdout.split("\n= ")
-        said = dict(line.split() for line in head.splitlines())
+        said = {word: rest for word, _, rest in (line.partition(" ") for line in head.splitlines())}
         owners = {name: _limits(table) for name, _, table in (b.partition("\n") for b in blocks)}
+        caps = int(said["caps"], 16) if said.get("caps") else -1  # hidden: the kernel will say
         return Limited(
             session=owners.pop("session"),
             init=owners.pop("init"),
-            services=owners,
-            nr_open=int(said["nr_open"]),
-            may_raise=bool(int(said["caps"], 16) >> _CAP_SYS_RESOURCE & 1),
+            services={name: limits for name, limits in owners.items() if limits},
+            nr_open=int(said["nr_open"] or 0),
+            may_raise=bool(caps >> _CAP_SYS_RESOURCE & 1),
         )
 
 
 def _limits(table: str) -> dict[str, Limit]:
     found = {}
     for line in table.splitlines():
-        name, (soft, hard) = _KERNEL_NAMES[line[:25].strip()], line[25:].split()[:2]
-        found[name] = Limit(_number(soft), _number(hard))
+        name = _KERNEL_NAMES.get(line[:25].strip())
+        if name:
+            soft, hard = line[25:].split()[:2]
+            found[name] = Limit(number(soft), number(hard))
     return found
 
 
-def _number(text: str) -> int | None:
-    return None if text == "unlimited" else int(text)
+def number(text: str) -> int | None:
+    """A limit as the kernel, ``ulimit`` or systemd writes it: ``1024``, ``1M``, ``infinity``.
+
+    None is no limit.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if text in {"unlimited", "infinity", "-1"}:
+        return None
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no limit")
+    return int(found[1]) << 10 * " KMGTPE".index(found[2] or " ")
 
 
 def _within(value: int | None, limit: int | None) -> bool:

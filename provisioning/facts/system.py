@@ -14,7 +14,7 @@ echo "machine=$(uname -m)"
   "$PRETTY_NAME" "$ID" "$VERSION_ID" "$VERSION_CODENAME") 2>/dev/null
 cpu=$(sed -n 's/^model name[^:]*: *//p;T;q' /proc/cpuinfo)
 echo "cpu=${cpu:-$(lscpu 2>/dev/null | sed -n 's/^Model name: *//p' | head -n 1)}"
-echo "cores=$(nproc)"
+echo "cores=$(nproc 2>/dev/null || grep -c ^processor /proc/cpuinfo)"
 echo "memory_kib=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)"
 echo "boot_id=$(cat /proc/sys/kernel/random/boot_id)"
 """
@@ -49,7 +49,7 @@ class System(Fact[Machine]):
 
     def parse(self, stdout: str) -> Machine:
         """Read lines of ``key=value``; what a host does not tell is empty."""
-        said = dict(line.split("=", 1) for line in stdout.splitlines())
+        said = {key: value for key, _, value in (s.partition("=") for s in stdout.splitlines())}
         return Machine(
             hostname=said["hostname"],
             kernel=said["kernel"],

@@ -29,7 +29,7 @@ class GpuTopology(Fact[Topology]):
     command = Command("nvidia-smi", "topo", "-m")
     when_missing = Topology()
     # The codes of nvidia-smi; and the tool does without a matrix on some virtual machines.
-    missing_codes = (127, 2, 3, 6, 9, 12, 18)
+    missing_codes = (127, 2, 3, 6, 9, 12, 14, 15, 18, 255)
 
     def parse(self, stdout: str) -> Topology:
         """Read the matrix: a row and a column for each GPU, further ones for network cards."""

@@ -10,8 +10,8 @@ from provisioning.engines.base import API_KEY, PORT, ProcessSpec
 from provisioning.render import render
 from provisioning.versions import ENGINE_PORTS
 
-#: What a launcher starts: programs of the host, or containers.
-Runs = Literal["process", "container"]
+#: What a launcher starts: programs of the host, containers, or what a node starts by itself.
+Runs = Literal["process", "container", "node"]
 
 SCRIPT = "engine.sh"
 KEY_FILE = "api-key"

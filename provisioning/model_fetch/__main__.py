@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from provisioning.model_fetch.job import main
+from provisioning.model_fetch.job import fetched, main
 
-main()
+main(fetched)

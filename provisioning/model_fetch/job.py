@@ -11,8 +11,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from provisioning.model_fetch.failure import Failure, words
 from provisioning.model_fetch.hub import fetch
@@ -21,10 +22,12 @@ from provisioning.model_fetch.texts import write_json
 
 LOOK_S = 1.0
 GRACE_S = 5.0
+#: What is done: of a folder, its task and the hub's token it makes what stands in the result.
+Work = Callable[[Path, dict[str, Any], "str | None"], dict[str, Any]]
 _OFF = ("XET", "PROGRESS_BARS", "TELEMETRY", "IMPLICIT_TOKEN", "SYMLINKS_WARNING")
 
 
-def main() -> None:
+def main(work: Work) -> None:
     """Do what the arguments ask for; say in a word or two what came of it."""
     verb, folder = sys.argv[1], Path(sys.argv[2])
     # Our settings, not the login's. Without Xet, bytes on disk grow in order: one can go on there.
@@ -32,11 +35,11 @@ def main() -> None:
         del os.environ[name]
     os.environ.update({f"HF_HUB_DISABLE_{what}": "1" for what in _OFF})
     os.umask(0o077)
-    print(start(folder) if verb == "start" else stop(folder))
+    print(start(folder, work) if verb == "start" else stop(folder))
 
 
-def start(folder: Path) -> str:
-    """Begin the download; ``running`` if it runs already."""
+def start(folder: Path, work: Work) -> str:
+    """Begin the work; ``running`` if it runs already."""
     token = take_token(folder)
     lock = locked(folder, wait_s=1.0)
     if lock is None:
@@ -49,7 +52,7 @@ def start(folder: Path) -> str:
         return "started"
     try:
         detach(folder, lock)
-        run(folder, token)
+        run(folder, token, work)
     finally:
         os._exit(0)
 
@@ -102,13 +105,18 @@ def detach(folder: Path, lock: int) -> None:
     os.umask(0o022)  # a model is no secret: containers read it as another user
 
 
-def run(folder: Path, token: str | None) -> None:
-    """Fetch the model of ``task.json``, and write how it went."""
+def fetched(folder: Path, task: dict[str, Any], token: str | None) -> dict[str, Any]:
+    """The work of a download."""
+    with watched(folder / "status.json") as plans:
+        return fetch(task, token, plans)
+
+
+def run(folder: Path, token: str | None, work: Work) -> None:
+    """Do the work of ``task.json``, and write how it went."""
     began = time.monotonic()
     task = json.loads((folder / "task.json").read_text())
     try:
-        with watched(folder / "status.json") as plans:
-            result = {"state": "done", **fetch(task, token, plans)}
+        result = {"state": "done", **work(folder, task, token)}
     except Failure as failure:
         result = {"state": "failed", "kind": failure.kind, "detail": failure.detail}
         result.update(failure.figures)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from provisioning.command import Command, Fact
 from provisioning.facts.apt_key import KEYRINGS, AptKey
 from provisioning.facts.apt_sources import AptSources
 from provisioning.facts.deb_packages import DebPackages
+from provisioning.facts.half_installed import HalfInstalled
 from provisioning.facts.paths import AtPath
 from provisioning.host import Host
 from provisioning.operations import files
@@ -56,12 +57,36 @@ class Archive:
         return "\n".join(lines) + "\n"
 
 
-def packages(host: Host, *names: str) -> Iterator[Command]:
-    """Every package in *names* is installed: ``jq``, or ``jq=1.7*`` for a version (a pattern)."""
-    missing = sorted(name for name in set(names) if not _there(name, host.fact(DebPackages)))
-    if missing:
-        shown = f"install {', '.join(missing)}"
-        yield Command.shell(_INSTALL, *missing, sudo=True, shown=shown, explain=explained)
+def packages(
+    host: Host, *names: str, also: tuple[str, ...] = (), removing: bool = False
+) -> Iterator[Command]:
+    """Every package in *names* is installed: ``jq``, or ``jq=1.7*`` for a version (a pattern).
+
+    Those of *also* are, too, where the archives have them. What is in the way is somebody's: it
+    is removed only when *removing*.
+    """
+    there = host.fact(DebPackages)
+    missing, further = (
+        sorted(name for name in set(some) if not _there(name, there)) for some in (names, also)
+    )
+    if missing or further:
+        shown = f"install {', '.join((*further, *missing))}"
+        yield install(*missing, also=further, removing=removing, shown=shown)
+
+
+def install(*names: str, shown: str, also: Iterable[str] = (), removing: bool = False) -> Command:
+    """Install the newest of *names*, or what versions say, whether they are there or not."""
+    env = {"DYNO_APT_ALSO": " ".join(also), "DYNO_APT_REMOVE": "true" if removing else ""}
+    given = {name: value for name, value in env.items() if value}
+    return Command.shell(_INSTALL, *names, sudo=True, env=given, shown=shown, explain=explained)
+
+
+def repaired(host: Host) -> Iterator[Command]:
+    """No installation is left half done: programs may be there, and what they need not."""
+    half = host.fact(HalfInstalled)
+    if half:
+        shown = f"repair the installation of {', '.join(half)}"
+        yield Command.shell(_INSTALL, sudo=True, shown=shown, explain=explained)
 
 
 def archive(host: Host, wanted: Archive) -> Iterator[Command]:
@@ -81,7 +106,7 @@ def archive(host: Host, wanted: Archive) -> Iterator[Command]:
 
 def facts(*archives: Archive) -> tuple[Fact[Any], ...]:
     """What `packages`, and `archive` for *archives*, ask; gather it with other facts."""
-    found: list[Fact[Any]] = [DebPackages()]
+    found: list[Fact[Any]] = [DebPackages(), HalfInstalled()]
     for wanted in archives:
         key = AptKey(wanted.name)
         found += [AptSources(), AtPath(wanted.source, sudo=True), AtPath(KEYRINGS, sudo=True)]
@@ -93,7 +118,7 @@ def explained(said: str) -> tuple[str, str] | None:
     """What kept apt from doing its work, and what to do, by what it printed."""
     for pattern, what, advice in _TROUBLE:
         if found := re.search(pattern, said, re.MULTILINE):
-            return what.format(*found.groups()), advice
+            return what.format(*(" ".join(part.split()) for part in found.groups())), advice
     return None
 
 
@@ -102,6 +127,11 @@ _TROUBLE = (
         r"^kept busy by (.+)$",
         "The host's package manager is kept busy by {0}.",
         "Wait until that is over, or end it; then try again.",
+    ),
+    (
+        r"REMOV(?:ED|ING):\n((?: .*\n)+)(?:.*\n)*?.*remove is disabled",
+        "Packages that are in the way would be removed from the host: {0}.",
+        "Remove them there if nobody needs them, or name another package or source in the recipe.",
     ),
     (
         r"No space left on device|You don't have enough free space",

@@ -1,4 +1,5 @@
-# Makes the array $1 of the devices that follow, if all are blank. Run as root, after why_not_blank.
+# Makes the array $1 of the devices that follow, if all are blank. Run as root, after why_not_blank,
+# and with all of them locked (disk_locked.sh).
 array=$1
 shift
 for disk; do
@@ -9,5 +10,4 @@ for disk; do
     exit 65
   }
 done
-mdadm --create "$array" --run --level=0 --raid-devices=$# --metadata=1.2 "$@" || exit
-! command -v udevadm >/dev/null || udevadm settle --timeout=10 || :
+mdadm --create "$array" --run --level=0 --raid-devices=$# --metadata=1.2 "$@"

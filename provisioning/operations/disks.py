@@ -24,7 +24,9 @@ from provisioning.volume import Volume, Wanted, choose
 
 _FOLDER = Path(__file__).parent
 _FORMAT = WHY_NOT_BLANK + (_FOLDER / "disk_format.sh").read_text(encoding="utf-8")
+_LOCKED = (_FOLDER / "disk_locked.sh").read_text(encoding="utf-8")
 _CREATE = WHY_NOT_BLANK + (_FOLDER / "disk_array.sh").read_text(encoding="utf-8")
+_ASSEMBLE = (_FOLDER / "disk_assemble.sh").read_text(encoding="utf-8")
 _MOUNT = (_FOLDER / "disk_mount.sh").read_text(encoding="utf-8")
 _FSTAB = (_FOLDER / "disk_fstab.sh").read_text(encoding="utf-8")
 _LOST = (
@@ -50,18 +52,19 @@ def joined(host: Host, wanted: Wanted) -> Iterator[Command]:
     if volume is None or not volume.members:
         return
     yield from apt.packages(host, "mdadm")
+    members = ", ".join(volume.members)
+    shown = f"put the array {volume.path} of {members} together again"
     if volume.create:
-        yield Command.shell(
-            _CREATE,
-            volume.path,
-            *volume.members,
-            sudo=True,
-            shown=f"join {', '.join(volume.members)} to {volume.path} if all are blank",
-            explain=_explained,
-        )
-    else:
-        assemble = ("mdadm", "--assemble", volume.path, *volume.members)
-        yield Command(*assemble, sudo=True, explain=_explained)
+        shown = f"join {members} to {volume.path} if all are blank"
+    yield Command.shell(
+        _LOCKED,
+        _CREATE if volume.create else _ASSEMBLE,
+        volume.path,
+        *volume.members,
+        sudo=True,
+        shown=shown,
+        explain=_explained,
+    )
 
 
 def recorded(host: Host, wanted: Wanted) -> Iterator[Command]:

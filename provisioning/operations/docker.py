@@ -45,7 +45,10 @@ def command(host: Host, *argv: str, **options: Any) -> Command:
 
 def installed(host: Host, wanted: Wanted, archive: Archive | None) -> Iterator[Command]:
     """Docker is on the host; one that is there already is kept, from wherever it came."""
-    if wanted.source == "present" or there(host):
+    if wanted.source == "present":
+        return
+    if there(host):
+        yield from apt.repaired(host)
         return
     if archive is not None:
         yield from apt.archive(host, archive)

@@ -9,6 +9,7 @@ from typing import Any
 from provisioning.command import Command, Fact
 from provisioning.facts.daemon_json import PATH, DaemonJson
 from provisioning.facts.docker import Docker
+from provisioning.facts.paths import AtPath
 from provisioning.facts.stores import CONFIG, DOCKER, Stores
 from provisioning.host import Host
 from provisioning.operations import docker, files, services
@@ -38,14 +39,16 @@ def settled(host: Host, registries: list[str], store: str | None) -> Iterator[Co
     *store* is the folder for images: only for a Docker that has none yet, for they would not
     move. Can be applied before Docker is there: it then starts with these settings.
     """
-    theirs = host.fact(DaemonJson).values
+    file = host.fact(DaemonJson)
+    theirs = file.values
     wanted: dict[str, Any] = {_REGISTRIES: registries} if registries else {}
     if store and _empty(host):
         wanted[_ROOT] = store
     values = merged(theirs, wanted)
     if values != theirs:
         yield Command.shell(_FOLDER, PATH.rpartition("/")[0], sudo=True, shown="make /etc/docker")
-        yield files.write(PATH, json.dumps(values, indent=2) + "\n", 0o644, sudo=True)
+        text, owner = json.dumps(values, indent=2) + "\n", file.owner or None
+        yield files.write(PATH, text, file.mode, sudo=True, owner=owner)
     yield from _applied(host, values, store)
 
 
@@ -63,7 +66,9 @@ def contained(host: Host, store: str) -> Iterator[Command]:
     # A key before the first table is one of the whole file.
     text = f'root = "{store}"\n' + ("version = 2\n" if kept.config is None else kept.config)
     yield Command.shell(_FOLDER, CONFIG.rpartition("/")[0], sudo=True, shown="make /etc/containerd")
-    yield files.write(CONFIG, text, 0o644, sudo=True)
+    file = host.fact(AtPath(CONFIG, sudo=True))
+    mode, owner = (file.mode, file.owner) if file else (0o644, None)
+    yield files.write(CONFIG, text, mode, sudo=True, owner=owner)
     yield Command("systemctl", "restart", services.CONTAINERD, sudo=True)
     if docker.there(host):
         yield docker.restarted()
@@ -71,7 +76,8 @@ def contained(host: Host, store: str) -> Iterator[Command]:
 
 def facts(*, store: bool) -> tuple[Fact[Any], ...]:
     """What the operations here ask; with *store*, those about folders too."""
-    return (Docker(), DaemonJson(), *((Stores(), services.FACT) if store else ()))
+    of_store = (Stores(), AtPath(CONFIG, sudo=True), services.FACT)
+    return (Docker(), DaemonJson(), *(of_store if store else ()))
 
 
 def _empty(host: Host) -> bool:

@@ -21,6 +21,7 @@ UNITS = ("docker.service", "containerd.service", "user@.service")
 Wanted = Mapping[Any, str | int]
 
 _UNLIMITED = "unlimited"
+_NR_OPEN = 1 << 20  # the kernel's own default of fs.nr_open
 # Processes that run keep their limits, and so does the login over which we speak: prlimit
 # changes those of a process, and what it starts from then on inherits them.
 _OF_SERVICE = """
@@ -107,14 +108,14 @@ def _values(limited: Limited, wanted: Wanted, nr_open: int | None) -> dict[str, 
     """Numbers; no number of files is unlimited: the kernel has a highest one."""
     found = {k: None if v == _UNLIMITED else int(v) for k, v in sorted(wanted.items())}
     if "nofile" in found and found["nofile"] is None:
-        found["nofile"] = nr_open or limited.nr_open
+        found["nofile"] = nr_open or limited.nr_open or _NR_OPEN
     return found
 
 
 def _require_possible(
     host: Host, limited: Limited, values: Mapping[str, int | None], nr_open: int | None
 ) -> None:
-    highest = nr_open or limited.nr_open
+    highest = nr_open or limited.nr_open or _NR_OPEN
     files_ = values.get("nofile")
     if files_ is not None and files_ > highest:
         raise HostError(
@@ -123,7 +124,7 @@ def _require_possible(
             host=host.name,
         )
     for name, value in values.items():
-        most = _hard(limited.init[name])
+        most = _hard(limited.init.get(name, limited.session[name]))
         if not limited.may_raise and not most.allows(value):
             raise HostError(
                 f"host.limits.{name}: {host.name} cannot raise it above {most.hard}, for its "

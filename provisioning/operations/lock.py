@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from provisioning import controller
 from provisioning.command import Command
@@ -45,6 +47,8 @@ umask 077
 cd "$DYNO_WORKDIR/lock" && grep -qF "\\"$1\\"" owner.json || exit
 new=$(mktemp owner.XXXXXX) && cat >"$new" && mv -f "$new" owner.json
 """
+#: A folder of a network that hangs must not hang `fab`.
+TIMEOUT_S = 30.0
 
 
 def acquire(host: Host, owner: Owner, note: Callable[[str], None] | None = None) -> bool:
@@ -72,7 +76,11 @@ def taken(host: Host, owner: Owner) -> Iterator[Command]:
     if held is None or left(held):
         before = held.run_id if held else ""
         text = json.dumps(owner.said()) + "\n"
-        yield Command.shell(_TAKE, before, stdin=text, shown=f"take the lock for {owner.run_id}")
+        shown = f"take the lock for {owner.run_id}"
+        explain = partial(_explained, host.workdir)
+        yield Command.shell(
+            _TAKE, before, stdin=text, shown=shown, explain=explain, timeout_s=TIMEOUT_S
+        )
     elif held.lease and not owner.lease:
         yield kept(owner)
 
@@ -81,19 +89,21 @@ def released(host: Host, run_id: str) -> Iterator[Command]:
     """The lock is not *run_id*'s; somebody else's is left alone."""
     owner = host.fact(LockOwner)
     if owner is not None and owner.run_id == run_id:
-        yield Command.shell(_RELEASE, run_id, shown=f"release the lock of {run_id}")
+        shown = f"release the lock of {run_id}"
+        yield Command.shell(_RELEASE, run_id, shown=shown, timeout_s=TIMEOUT_S)
 
 
 def kept(owner: Owner) -> Command:
     """Make a lock that is leased for *owner* its own."""
     text = json.dumps(owner.said()) + "\n"
     shown = f"keep the lock for {owner.run_id}"
-    return Command.shell(_KEEP, owner.run_id, stdin=text, shown=shown)
+    return Command.shell(_KEEP, owner.run_id, stdin=text, shown=shown, timeout_s=TIMEOUT_S)
 
 
 def returned(run_id: str) -> Command:
     """End the lease of *run_id*; a lock that is its own by now is left alone."""
-    return Command.shell(_RETURN, run_id, shown=f"return the lock of {run_id}")
+    shown = f"return the lock of {run_id}"
+    return Command.shell(_RETURN, run_id, shown=shown, timeout_s=TIMEOUT_S)
 
 
 def left(owner: Owner) -> str:
@@ -113,6 +123,28 @@ def require_free(host: Host, run_id: str) -> Owner | None:
     if owner is None or left(owner) or owner.run_id == run_id:
         return owner
     raise _refusal(host, owner)
+
+
+def _explained(workdir: str, said: str) -> tuple[str, str] | None:
+    """What keeps a lock from being taken that is nobody's doing."""
+    for pattern, what, advice in _TROUBLE:
+        if re.search(pattern, said):
+            return what.format(workdir), advice
+    return None
+
+
+_TROUBLE = (
+    (
+        r"No space left on device|Disk quota exceeded",
+        "There is no space left for {} on the host.",
+        "Make room there, or set the stack's workdir to a folder on a larger disk.",
+    ),
+    (
+        r"Permission denied|Read-only file system|Operation not permitted",
+        "Our user may not write to {} on the host.",
+        "Give that folder to it, or set the stack's workdir to another one.",
+    ),
+)
 
 
 def _refusal(host: Host, owner: Owner) -> HostError:

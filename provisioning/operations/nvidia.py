@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from provisioning import drivers
@@ -21,7 +20,21 @@ from provisioning.operations.apt import Archive
 
 # Its own tool sees whether it drives them, and loads it where modprobe cannot.
 _LOAD = "modprobe nvidia; nvidia-smi -L"
-_INSTALL = Path(apt.__file__).with_name("apt_install.sh").read_text(encoding="utf-8")
+# By its file: modprobe calls one that is loaded already, of the driver before, a success. Debian
+# gives it another name. A container has no folder for the kernel.
+_BUILT = """
+cd "/lib/modules/$(uname -r)" 2>/dev/null || exit 0
+[ -z "$(find . -name 'nvidia.ko*' -o -name 'nvidia-current*.ko*' -o -name 'nvidia-tesla*.ko*')" ] ||
+  exit 0
+echo "no module for $(uname -r)" >&2
+exit 1
+"""
+_MANAGER = "nvidia-fabricmanager.service"
+_FABRIC = f"""
+systemctl enable --now {_MANAGER} && exit
+journalctl -u {_MANAGER} -b -n 20 -o cat --no-pager >&2
+exit 1
+"""
 # An instance without a compute instance is of no use to a program: it is given one.
 _SLICE = r"""
 if nvidia-smi mig -i "$1" -lgi 2>/dev/null | grep -qE "MIG $2 "; then
@@ -39,16 +52,21 @@ def driven(host: Host, wanted: Driver, floor: str, archive: Archive | None) -> I
     gpus = host.fact(Gpus)
     if wanted.install is None or (gpus and not drivers.older(gpus[0].driver, floor)):
         return
-    packages = [wanted.install]
+    held = host.fact(DebPackages).get(wanted.install)
+    too_old = held is not None and drivers.older(drivers.of_package(held), floor)
+    if gpus and held is not None and not too_old:
+        return  # it is in use from the next boot on
     if archive is not None:
         yield from apt.archive(host, archive)
-        if wanted.source == "vendor":  # its packages build the module on the host
-            packages.append(f"linux-headers-{host.fact(System).kernel}")
-    there = host.fact(DebPackages)
-    yield from apt.packages(host, *packages)
-    if wanted.install in there and drivers.older(drivers.of_package(there[wanted.install]), floor):
+    # The maker's packages always build the module on the host; others may hold it ready-made.
+    headers = (f"linux-headers-{host.fact(System).kernel}",)
+    strict, also = (headers, ()) if wanted.source == "vendor" else ((), headers)
+    if too_old:
         shown = f"bring {wanted.install} up to date"
-        yield Command.shell(_INSTALL, wanted.install, sudo=True, shown=shown, explain=apt.explained)
+        yield apt.install(wanted.install, *strict, also=also, removing=True, shown=shown)
+    else:
+        yield from apt.packages(host, wanted.install, *strict, also=also, removing=True)
+    yield Command.shell(_BUILT, sudo=True, shown="look for nvidia's module", explain=_not_loaded)
     if not gpus:
         yield Command.shell(_LOAD, sudo=True, shown="load nvidia", explain=_not_loaded)
 
@@ -62,6 +80,12 @@ def persistent(host: Host) -> Iterator[Command]:
         yield Command("systemctl", "enable", "--now", services.PERSISTENCED, sudo=True)
     # The daemon alone does not switch it on: distributions start it with --no-persistence-mode.
     yield Command("nvidia-smi", "-pm", "1", sudo=True)
+
+
+def joined(host: Host) -> Iterator[Command]:
+    """The manager of the switches between the GPUs is at work, where there are both."""
+    if host.fact(NvidiaModule).fabric == "installed":
+        yield Command.shell(_FABRIC, sudo=True, shown=f"start {_MANAGER}", explain=_not_joined)
 
 
 def corrected(host: Host, *, ecc: bool) -> Iterator[Command]:
@@ -102,7 +126,23 @@ def facts(*archives: Archive) -> tuple[Fact[Any], ...]:
     return (Gpus(), NvidiaModule(), System(), services.FACT, *apt.facts(*archives))
 
 
+def _not_joined(said: str) -> tuple[str, str]:
+    words = [line.strip().rstrip(".") for line in said.splitlines() if line.strip()]
+    return (
+        f"The fabric manager of NVSwitches does not start: {(words or ['it says nothing'])[-1]}.",
+        "It must be of the driver's very version; see `journalctl -u nvidia-fabricmanager` there.",
+    )
+
+
 def _not_loaded(said: str) -> tuple[str, str] | None:
+    if found := re.search(
+        r"no module for (\S+)|Module nvidia not found in directory \S*/lib/modules/(\S+)", said
+    ):
+        kernel = found[1] or found[2]
+        return (
+            f"NVIDIA's driver is installed, and its module was not built for the kernel {kernel}.",
+            f"Install linux-headers-{kernel} there, or boot its newest kernel; see `dkms status`.",
+        )
     if re.search(r"Key was rejected|Required key not available", said):
         return (
             "The kernel refuses NVIDIA's module: Secure Boot does not know its key.",

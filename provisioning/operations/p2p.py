@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from provisioning import p2p_probe
+from provisioning import gpu_trouble, p2p_probe
 from provisioning.command import Command, Fact
 from provisioning.errors import HostError
 from provisioning.facts.gpus import Gpus
@@ -116,6 +116,8 @@ def _try(host: Host, probe: Probe, count: int, env: dict[str, str]) -> float | N
             "Name the engine's image first in `host.images`, or set `host.gpu.p2p_check: false`.",
             host=host.name,
         )
+    if uninitialized := gpu_trouble.of_fabric(said, host.fact(Gpus)[0].driver):
+        raise HostError(*uninitialized, host=host.name, log=said)
     found = _OK.search(said)
     return float(found[1]) if found and "ended with 0" in said else None
 

@@ -14,13 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from provisioning import own_pip
-from provisioning.command import Command, Fact
+from provisioning.command import Command, Fact, Secret
 from provisioning.errors import HostError
 from provisioning.facts.python import Pythons, usable
 from provisioning.facts.python_env import PythonEnv
@@ -51,8 +51,9 @@ def path(needs: Needs) -> str:
 
 
 def identity(asked: PythonPackages) -> str:
-    """Requirements, Python and uv, as 12 hexadecimal digits."""
-    made_from = json.dumps([asked.packages, asked.python, UV])
+    """Requirements, Python and uv, and what else there is, as 12 hexadecimal digits."""
+    further = [asked.overrides, asked.aliases] if asked.overrides or asked.aliases else []
+    made_from = json.dumps([asked.packages, asked.python, UV, *further])
     return hashlib.sha256(made_from.encode()).hexdigest()[:12]
 
 
@@ -78,10 +79,11 @@ def fetched(host: Host, asked: PythonPackages, folder: str) -> Iterator[Command]
         python.path,
         host.path(_PROGRAM),
         f"uv=={UV} {hashes}",
-        *_index(asked.index_url),
+        *_trusted(asked.index_url),
         stdin=own_pip.archive(),
         shown=f"fetch uv {UV}",
         explain=explained,
+        **_index("PIP_INDEX_URL", asked.index_url, {}),
     )
 
 
@@ -95,18 +97,16 @@ def made(host: Host, asked: PythonPackages, folder: str) -> Iterator[Command]:
         return
     python = asked.python or usable(host.fact(Pythons), host.name).path
     env = {"UV_NO_CONFIG": "1", "UV_PYTHON_PREFERENCE": "system", "UV_SYSTEM_CERTS": "true"}
-    if asked.index_url:
-        env["UV_DEFAULT_INDEX"] = asked.index_url
     yield Command.shell(
         _MAKE,
         folder,
         host.path(_PROGRAM),
         python,
         f"{folder.rpartition('/')[0]}/uv",
-        env=env,
-        stdin="".join(f"{requirement}\n" for requirement in asked.packages),
+        stdin="".join(f"{line}\n" for line in _wanted(asked)),
         shown=f"make the environment {folder} with {', '.join(asked.packages)}",
         explain=explained,
+        **_index("UV_DEFAULT_INDEX", asked.index_url, env),
     )
 
 
@@ -115,12 +115,27 @@ def facts(folder: str) -> tuple[Fact[Any], ...]:
     return (PythonEnv(folder), Uv(_PROGRAM), Pythons(), System())
 
 
-def _index(url: str | None) -> tuple[str, ...]:
+def _wanted(asked: PythonPackages) -> Iterator[str]:
+    """What the script reads, a kind and a value a line."""
+    yield from (f"package {requirement}" for requirement in asked.packages)
+    yield from (f"override {requirement}" for requirement in asked.overrides)
+    yield from (f"alias {name} {version}" for name, version in asked.aliases.items())
+
+
+def _trusted(url: str | None) -> tuple[str, ...]:
     """Options of pip's. What comes without TLS has its hash."""
-    if url is None:
+    if url is None or not url.startswith("http:"):
         return ()
-    trusted = ("--trusted-host", urlsplit(url).netloc) if url.startswith("http:") else ()
-    return ("--index-url", url, *trusted)
+    return ("--trusted-host", urlsplit(url).netloc.rpartition("@")[2])
+
+
+def _index(name: str, url: str | None, env: Mapping[str, str]) -> dict[str, Any]:
+    """Environment for a `Command`, with the index under *name*; one with a password is secret."""
+    if url is None:
+        return {"env": env}
+    if "@" in urlsplit(url).netloc:
+        return {"env": env, "secret_env": {name: Secret(url)}}
+    return {"env": {**env, name: url}}
 
 
 def explained(said: str) -> tuple[str, str] | None:

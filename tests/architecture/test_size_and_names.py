@@ -86,9 +86,9 @@ def test_a_vague_name_is_seen(vague: str) -> None:
 #: Where packages come from, and folders of one machine: neither belongs into the project.
 FOREIGN = re.compile(
     r"pypi\.org|pythonhosted|proxy\.golang|npmjs\.(org|com)|crates\.io|deb\.debian"
-    r"|(?<![\w.])(/work/(main|shared|\.)|/root/)"
+    r"|(?<![\w.])(/work/(main|shared|\.)|/root/(?!\.cache/(huggingface|vllm)\b))"
 )
-LOCKS = ("uv.lock", "go.sum")
+LOCKS = ("uv.lock", "go.sum")  # and the caches in vLLM's own image are no machine's
 
 
 def test_no_registry_and_no_machine_path() -> None:

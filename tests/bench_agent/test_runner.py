@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench_agent import calibration
 from bench_agent import runner as runner_module
 from bench_agent.closing import close_point, copy_log
 from bench_agent.journal import planned_end_ns
@@ -320,9 +321,9 @@ def test_a_calibration_that_fails_makes_points_invalid(
     """The run goes on; the figures cannot be trusted."""
 
     def fails(*_args: object) -> None:
-        raise runner_module.CalibrationError("It did not work.")
+        raise calibration.CalibrationError("It did not work.")
 
-    monkeypatch.setattr(runner_module, "calibrate", fails)
+    monkeypatch.setattr(calibration, "calibrate", fails)
     folder, state = go(run_spec(url=simulate(), calibrate=True))
 
     assert ("done", False) == (state, summary(folder).verdict.valid)

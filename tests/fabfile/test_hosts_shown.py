@@ -78,11 +78,14 @@ def test_live_lines_fit_and_what_is_over_stays() -> None:
         live.tell("lab-1", "packages", "installing")
         live.tell("lab-1", "docker", "done in 9.5 s")
         live.tell("lab-22", "", "Taking over the lock.")
+        live.tell("lab-22", "images", "x")
+        live.tell("lab-22", "images", "goes on by itself on the host")
         shown = [live._line(host).plain for host in ("lab-1", "lab-22")]
     assert ["lab-1   packages: installing", "lab-22  …"] == shown
     text = screen.getvalue()
     assert "lab-1   docker done in 9.5 s" in text
     assert "lab-22  Taking over the lock." in text
+    assert "lab-22  images goes on by itself on the host" in text
 
 
 def test_a_long_live_line_is_cut() -> None:

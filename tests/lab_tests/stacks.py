@@ -39,10 +39,11 @@ class LabStack:
 
     name: str
     env: dict[str, str]
+    program: tuple[str, ...] = ("fab",)
 
     def argv(self, task: str, *argv: str) -> list[str]:
         """A task of fab for this stack."""
-        return ["fab", task, "--stack", self.name, *argv]
+        return [*self.program, task, "--stack", self.name, *argv]
 
     def fab(self, task: str, *argv: str) -> Done:
         """Run it to its end."""

@@ -247,7 +247,8 @@ def test_local_disks_are_joined_and_put_together_again(array_host: LabHost) -> N
     array_host.reboot()
     hide_third(array_host)
     again = deploy(array_host, asked, disks)
-    assert ["sudo -n mdadm --assemble /dev/md0 /dev/nvme1n1 /dev/nvme2n1"] == again[:1]
+    together = "put the array /dev/md0 of /dev/nvme1n1, /dev/nvme2n1 together again"
+    assert [together] == again[:1]
     assert ([], "kept") == (
         [line for line in again if "format" in line or "join" in line],
         array_host.docker_exec("cat /data/file"),

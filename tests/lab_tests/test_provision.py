@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -20,25 +19,13 @@ from provisioning.operations import apt
 from provisioning.operations.apt import Archive
 from tests.lab.host import LabHost
 from tests.lab.lab import Lab
+from tests.lab_tests.apt_held import ASKED, PACKAGES, Holding, audit, begin_bare, installed, until
 from tests.lab_tests.deploying import logged_in
 from tests.lab_tests.stacks import LabStack, stack_of
 
 T = TypeVar("T")
 pytestmark = [pytest.mark.integration, pytest.mark.lab]
 
-#: What the recipe asks for here: small packages of the distribution.
-PACKAGES = ("ed", "tree")
-ASKED = ("--set", f"host.packages=[{','.join(PACKAGES)}]")
-MANY = ("--set", "host.packages=[ed,bc,dc,sl,tree]")
-#: Holds apt's lock as apt does, and says so, until it is killed.
-HOLD = """
-import fcntl, os, time
-with open("/var/lib/dpkg/lock-frontend", "w") as file:
-    fcntl.lockf(file, fcntl.LOCK_EX)
-    open("/run/held", "w").close()
-    while os.path.exists("/run/held"):
-        time.sleep(0.05)
-"""
 ARCHIVE_KEY = "B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8"
 
 
@@ -60,53 +47,7 @@ def stack(host: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
 @pytest.fixture
 def bare(host: LabHost) -> LabHost:
     """The host without what these tests install."""
-    host.docker_exec(
-        "rm -f /run/held; dpkg --configure -a;"
-        " apt-get -qq purge -y ed bc dc sl tree >/dev/null 2>&1 || :"
-    )
-    return host
-
-
-def installed(host: LabHost, *names: str) -> list[str]:
-    """Those of *names* that are installed as a whole."""
-    shown = "dpkg-query -W -f '${db:Status-Abbrev} ${Package}\\n' 2>/dev/null"
-    rows = [line.split() for line in host.docker_exec(shown).splitlines()]
-    there = {row[1] for row in rows if row[0] == "ii"}
-    return [name for name in names if name in there]
-
-
-def audit(host: LabHost) -> list[str]:
-    """Lines of the host's audit log."""
-    return host.docker_exec(f"cat {host.workdir}/audit.log 2>/dev/null || :").splitlines()
-
-
-def until(process: subprocess.Popen[str], text: str) -> str:
-    """Read what *process* says up to a line with *text*."""
-    assert process.stdout is not None
-    said = ""
-    for line in process.stdout:
-        said += line
-        if text in line:
-            return said
-    raise AssertionError(f"it never said {text!r}, but: {said}")
-
-
-class Holding:
-    """Somebody on the host has apt's lock, for as long as this context lasts."""
-
-    def __init__(self, host: LabHost) -> None:
-        self._host = host
-
-    def __enter__(self) -> None:
-        self._host.write("/run/hold.py", HOLD)
-        self._host.docker_exec("rm -f /run/held; setsid python3 /run/hold.py >/dev/null 2>&1 &")
-        deadline = time.monotonic() + 20
-        while "held" not in self._host.docker_exec("ls /run"):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    def __exit__(self, *_: object) -> None:
-        self._host.docker_exec("rm -f /run/held")
+    return begin_bare(host)
 
 
 def test_a_dry_run_changes_nothing(lab: Lab, tmp_path: Path) -> None:
@@ -152,37 +93,6 @@ def test_drift_is_found_and_repaired(bare: LabHost, stack: LabStack) -> None:
     assert list(PACKAGES) == installed(bare, *PACKAGES)
 
 
-def test_whoever_has_apts_lock_is_waited_for_and_named(bare: LabHost, stack: LabStack) -> None:
-    """The wait is told while it lasts."""
-    with Holding(bare):
-        process = stack.start("provision", *ASKED)
-        said = until(process, "waiting for")
-    rest, _ = process.communicate(timeout=60)
-    assert "packages: waiting for python3 (process " in said
-    assert (0, True) == (process.returncode, "changed packages" in rest), rest
-
-
-@pytest.mark.parametrize("seconds", [0.0, 0.7, 1.5])
-def test_killed_at_any_moment_the_next_run_completes(
-    bare: LabHost, stack: LabStack, seconds: float
-) -> None:
-    """What goes on without it is waited for; nothing is missing then, and no lock is left."""
-    bare.docker_exec("rm -rf /var/cache/llm-dyno")
-    process = stack.start("provision", *MANY)
-    until(process, "updating the lists")
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
-    done = stack.fab("provision", *MANY)
-    assert 0 == done.code, done.said
-    assert re.search(r"T(ook away|aking over) the lock of .*: its `fab`, .* is gone\.", done.err)
-    assert "lock" not in bare.docker_exec(f"ls {bare.workdir}").split()
-    assert 5 == len(installed(bare, "ed", "bc", "dc", "sl", "tree"))
-    assert "nothing to change" in stack.fab("provision", *MANY).out
-
-
 def test_a_cut_connection_is_an_error_and_the_next_run_completes(
     bare: LabHost, stack: LabStack
 ) -> None:
@@ -196,44 +106,6 @@ def test_a_cut_connection_is_an_error_and_the_next_run_completes(
     done = stack.fab("provision", *ASKED)
     assert 0 == done.code, done.said
     assert list(PACKAGES) == installed(bare, *PACKAGES)
-
-
-def test_a_reboot_in_the_middle_frees_the_lock(bare: LabHost, stack: LabStack) -> None:
-    """The next run repairs what dpkg was doing, and completes."""
-    bare.docker_exec("rm -rf /var/cache/llm-dyno")
-    process = stack.start("provision", *MANY)
-    until(process, "updating the lists")
-    bare.reboot()
-    process.communicate(timeout=60)
-    assert 4 == process.returncode
-    done = stack.fab("provision", *MANY)
-    assert 0 == done.code, done.said
-    assert "the host was started anew since" in done.err
-    assert "nothing to change" in stack.fab("provision", *MANY).out
-
-
-def test_an_interrupted_dpkg_is_repaired(bare: LabHost, stack: LabStack) -> None:
-    """A package that was unpacked and not configured keeps apt from doing anything else."""
-    bare.docker_exec(
-        "cd /tmp && apt-get -qq update && apt-get -qq download sl"
-        " && dpkg --unpack sl_*.deb >/dev/null"
-    )
-    done = stack.fab("provision", *ASKED)
-    assert 0 == done.code, done.said
-    assert "packages: repairing an installation that was interrupted" in done.err
-    assert ["sl", *PACKAGES] == installed(bare, "sl", *PACKAGES)
-
-
-def test_of_two_at_once_one_works(bare: LabHost, stack: LabStack) -> None:
-    """The other sees a sign of life, and is told who is at work; it harms nothing."""
-    with Holding(bare):
-        first = stack.start("provision", *ASKED)
-        until(first, "waiting for")
-        second = stack.fab("provision", *ASKED)
-        assert (5, True) == (second.code, f"{bare.name} is in use by" in second.err), second.said
-        assert "waiting for a sign of life" in second.err
-    rest, _ = first.communicate(timeout=60)
-    assert (0, True) == (first.returncode, "changed packages" in rest), rest
 
 
 def test_ctrl_c_lets_go_of_the_host_at_once(bare: LabHost, stack: LabStack) -> None:

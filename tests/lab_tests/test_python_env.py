@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -30,8 +32,10 @@ class Index(SimpleHTTPRequestHandler):
 
     asked = threading.Event()
     given = threading.Event()
+    known: ClassVar[set[str]] = set()
 
     def do_GET(self) -> None:
+        self.known.add(self.headers.get("Authorization", ""))
         if self.path.startswith("/slow/slow-"):
             self.asked.set()
             self.given.wait(60)
@@ -126,6 +130,30 @@ def test_work_goes_on_when_the_connection_is_cut(host: LabHost, index: str) -> N
         deploy(host, asked, python_env, said=said)
     assert said.heard
     assert [] == deploy(host, asked, python_env)
+
+
+def test_the_password_of_an_index_is_seen_by_nobody(host: LabHost, index: str) -> None:
+    """Pip and uv log in with it; no process has it in its arguments, no file of others holds it."""
+    url = index.replace("//", "//me:pa55-word@")
+    asked = needs(host, python={"packages": ["slow==1.0"], "python": "3.11", "index_url": url})
+    folder = python_env.path(asked)
+    host.docker_exec(f"rm -rf {folder.rpartition('/')[0]}/uv {host.workdir}/uv")
+    Index.known.clear()
+    Index.asked.clear()
+    Index.given.clear()
+    said: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(deploy, host, asked, python_env, said=said)
+        assert Index.asked.wait(60)
+        seen = host.docker_exec("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
+        Index.given.set()
+        changes = made.result()
+    login = "Basic " + base64.b64encode(b"me:pa55-word").decode()
+    assert (True, 2) == (login in Index.known, len(changes))
+    assert (True, False) == ("uv pip install" in seen, "pa55" in seen)
+    assert "pa55" not in "".join((*said, *changes))
+    readable = f"grep -rl pa55 {host.workdir} --include='*' 2>/dev/null || :"
+    assert "" == host.docker_exec(readable)
 
 
 class Said(list[str]):

@@ -70,6 +70,7 @@ def fresh(answers: Any = None, **changes: Any) -> FakeHost:
         "NvidiaModule": Module(1, "580.95.05"),
         "Record": None,
         "DebPackages": {"ca-certificates": "1"},
+        "HalfInstalled": (),
         "AptSources": (),
         "AptKey": None,
         "AtPath": None,

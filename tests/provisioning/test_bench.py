@@ -26,9 +26,9 @@ from reporting.run import load
 from tests.provisioning.sshd import Server, serve
 
 pytestmark = pytest.mark.integration
-#: A host that is ready: facts, lock, start, wait, start the agent, follow it, pull, stop the
-#: engine, release; and the question who holds the lock. Pulling beside the load adds to it.
-EXCHANGES = 11
+#: A host that is ready: facts, lock, start, wait, smoke, start the agent, follow it, pull, stop
+#: the engine, release; and the question who holds the lock. Pulling beside the load adds to it.
+EXCHANGES = 12
 #: Mean error of TTFT against the simulator's truth, disturbed or not.
 BOUND_MS = 5.0
 

@@ -139,6 +139,29 @@ def test_a_calibration_that_is_known_costs_nothing(quiet: Site) -> None:
     assert before + 1 == host.remote.exchanges
 
 
+def test_a_calibration_is_a_change_like_any_other(quiet: Site) -> None:
+    """It stands in the audit log, counts as work, and is refused when the host is another's."""
+    host = prepared(quiet)
+    branch = host.fork()
+    branch.fence = "ours"
+
+    with pytest.raises(HostError, match="is gone"):
+        step(branch, 64, [])
+    assert not Path(quiet.workdir, "asked.json").exists()
+    step(host, 64, [])
+
+    audit = Path(quiet.workdir, "audit.log").read_text().splitlines()
+    assert audit[-1].endswith("calibration: measure the load client with 64 streams")
+    assert ["measure the load client with 64 streams"] == [str(c) for c in host.ran[-1:]]
+
+
+def test_what_takes_the_processor_is_not_at_work_beside_a_measurement() -> None:
+    """Images and models, which come from the network, are."""
+    after = {*calibration.step(recipe.load("rehearsal")).after}
+    assert {"packages", "docker", "python_env", "data", "agent"} <= after
+    assert not {"images", "model"} & after
+
+
 def test_a_calibration_that_fails_is_left_to_the_run(quiet: Site) -> None:
     """The host is fit all the same; a person is told."""
     told: list[str] = []

@@ -105,6 +105,20 @@ def test_an_empty_secret_redacts_nothing() -> None:
     assert "abc" == Secret("").redact("abc")
 
 
+def test_sudo_is_not_given_a_secret_environment() -> None:
+    """It would have to stand in the argument list of sudo."""
+    with pytest.raises(ValueError, match="argument list"):
+        Command("true", sudo=True, secret_env={"A": Secret("b")})
+
+
+def test_the_password_of_a_url_is_cleared_by_itself() -> None:
+    """As it stands there, and as it is meant; in another URL, too."""
+    secret = Secret("https://me:p%40ss@mirror/simple")
+    assert f"{REDACTED} https://me:{REDACTED}@cdn/x {REDACTED}" == secret.redact(
+        "https://me:p%40ss@mirror/simple https://me:p%40ss@cdn/x p@ss"
+    )
+
+
 def test_secrets_compare_by_value() -> None:
     """Equal ones are equal, and hash so; other things are not."""
     assert Secret("a") == Secret("a")

@@ -52,7 +52,7 @@ def test_the_rehearsals_engine_is_served_and_stopped(host: Host) -> None:
     launcher = launchers.load(loaded.launcher)
     before = host.remote.exchanges
     handle = launch.start(host, launcher, engines.load(loaded.engine.name).spec(loaded, site), RUN)
-    ready = readiness.wait(host, handle, loaded.timeouts.ready_s)
+    ready = readiness.wait(host, handle, loaded.timeouts)
     assert (2, True) == (host.remote.exchanges - before, ready.seconds > 0)
     assert launch.stop(host, RUN)
     assert host.apply(lock.released, RUN)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provisioning import exchange
-from provisioning.command import Command
+from provisioning.command import Command, Secret
 from provisioning.facts.changing import Changing
 from provisioning.host import Host
 from provisioning.remote import Completed, LocalRemote
@@ -86,6 +86,45 @@ def test_commands_know_the_working_folder() -> None:
     assert ["/a b/c"] == [a.stdout for a in exchange.answers(talk(script), "b0")]
 
 
+@pytest.mark.parametrize("noise", ["hello\n", "no newline at its end", "--b0 7\n", "\n--b0\n"])
+def test_what_a_login_shell_says_of_its_own_is_dropped(noise: str) -> None:
+    """A `.bashrc` or a profile prints before the script: it is no part of the first answer."""
+    done = talk(exchange.asking([Command.shell("echo a; echo b >&2"), Command("true")], "/w", "b0"))
+    noisy = Completed(0, noise + done.stdout, noise + done.stderr)
+    expected = [Completed(0, "a\n", "b\n"), Completed(0, "", "")]
+    assert expected == exchange.answers(noisy, "b0")
+
+
+def test_what_sudo_says_of_its_own_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lecture, or what its session prints."""
+    sudo_on_path(tmp_path, monkeypatch, 'echo lecture; echo lecture >&2; shift; exec "$@"')
+    commands = [Command("echo", "plain"), Command("echo", "root", sudo=True)]
+    answers = exchange.answers(talk(exchange.asking(commands, "/w", "b0")), "b0")
+    assert [Completed(0, "plain\n", ""), Completed(0, "root\n", "")] == answers
+
+
+def test_secret_environment_stands_in_no_argument_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command has it; no process has it in its arguments, however short, nor the next one."""
+    (tmp_path / "env").write_text(
+        f'#!/bin/sh\necho "$*" >>{tmp_path}/args\nexec /usr/bin/env "$@"\n'
+    )
+    (tmp_path / "env").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    seen = 'printf %s "$KEY"; cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" " " >&2; cat'
+    secret = Secret("s3cr3t it's-0123")
+    command = Command.shell(seen, env={"A": "b"}, secret_env={"KEY": secret}, stdin="-in")
+    after = Command.shell('printf %s "${KEY-none}"')
+    first, second = exchange.answers(talk(exchange.asking([command, after], "/w", "b0")), "b0")
+    assert (f"{secret.reveal()}-in", "none") == (first.stdout, second.stdout)
+    assert ("tr", False) == (("tr" if "tr " in first.stderr else ""), "0123" in first.stderr)
+    assert (True, False) == tuple(t in (tmp_path / "args").read_text() for t in ("A=b", "0123"))
+    assert command.redact(f"x {secret.reveal()}") == "x [REDACTED]"
+
+
 def sudo_on_path(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     """A `sudo`, for a user who is not root."""
     for name, text in (("sudo", script), ("id", "echo 1000")):
@@ -148,19 +187,21 @@ def test_a_beating_script_says_something_and_ends_at_once(
 
 
 def test_a_fence_lets_the_owner_alone_pass(tmp_path: Path) -> None:
-    """Free or ours: changed. Another's: nothing is run, and that is told."""
+    """Ours: changed. Another's, or nobody's any more: nothing is run, and that is told."""
     touch = [Command("touch", f"{tmp_path}/x")]
     script = exchange.changing(touch, str(tmp_path), "b0", "me", "run-1")
     (tmp_path / "lock").mkdir()
     owner = tmp_path / "lock" / "owner.json"
     owner.write_text('{"run_id": "run-2"}')
     refused = talk(script)
-    assert (True, []) == (exchange.lost(refused, "b0"), exchange.answers(refused, "b0"))
+    assert ("taken", []) == (exchange.lost(refused, "b0"), exchange.answers(refused, "b0"))
+    owner.unlink()
+    refused = talk(script)
+    assert ("gone", []) == (exchange.lost(refused, "b0"), exchange.answers(refused, "b0"))
     assert not (tmp_path / "x").exists()
     owner.write_text('{"run_id": "run-1"}')
-    assert not exchange.lost(talk(script), "b0")
-    owner.unlink()
-    assert 1 == len(exchange.answers(talk(script), "b0"))
+    passed = talk(script)
+    assert ("", 1) == (exchange.lost(passed, "b0"), len(exchange.answers(passed, "b0")))
 
 
 def test_changes_are_seen_while_they_are_made_but_not_what_they_leave_running(
@@ -179,7 +220,8 @@ def test_changes_are_seen_while_they_are_made_but_not_what_they_leave_running(
         with (tmp_path / "pipe").open("w"):  # it is at work now
             assert changing(tmp_path)
         assert process.stdout is not None
-        server = int(process.stdout.read().split()[0])
+        (answer,) = exchange.answers(Completed(0, process.stdout.read().decode(), ""), "b0")
+        server = int(answer.stdout)
     try:
         assert not changing(tmp_path)
     finally:

@@ -57,6 +57,39 @@ def test_it_is_given_back_when_the_work_failed(host: Host, tmp_path: Path) -> No
     assert fresh(tmp_path).fact(LockOwner) is None
 
 
+def test_all_are_given_back_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one after another: each return waits for the other."""
+    meeting = threading.Barrier(2)
+    returned = holding.lock.returned
+
+    def meet(run_id: str) -> Command:
+        meeting.wait(5)
+        return returned(run_id)
+
+    places = [tmp_path / name for name in "ab"]
+    for place in places:
+        place.mkdir()
+    with held(fresh(places[0]), ANN, nobody), held(fresh(places[1]), BOB, nobody):
+        with monkeypatch.context() as both:
+            both.setattr(holding.lock, "returned", meet)
+            holding.give_all_back()
+        assert [None, None] == [fresh(place).fact(LockOwner) for place in places]
+
+
+def test_a_lock_that_hangs_does_not_hang_us(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of a network that is gone: each command of the lock has its time."""
+    every = [lock.kept(ANN), lock.returned("r"), *lock.taken(host, ANN)]
+    lock.acquire(fresh(tmp_path), ANN)
+    every += lock.released(fresh(tmp_path), ANN.run_id)
+    assert [30.0] * 4 == [command.timeout_s for command in every]
+    monkeypatch.setattr(lock, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(lock, "_RETURN", "exec sleep 60")
+    with pytest.raises(RemoteError, match="took longer"):
+        host.execute(lock.returned("r"), label="test")
+
+
 def test_a_lock_that_is_kept_is_the_runs_own(host: Host, tmp_path: Path) -> None:
     """It needs no renewal, and ends with its run."""
     with held(host, ANN, nobody) as hold:

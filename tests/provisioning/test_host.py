@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from provisioning.command import REDACTED, Command, Fact, Secret
-from provisioning.errors import CommandError, HostError
+from provisioning.errors import CommandError, HostError, RemoteError
 from provisioning.host import Host
 from provisioning.remote import LocalRemote
 from tests.provisioning.fakes import NoRemote, ScriptedRemote
@@ -121,6 +121,36 @@ def test_an_exchange_that_breaks_off_is_an_error(stdout: str) -> None:
         host.gather(Counter, Boot)
 
 
+class Odd(Fact[int]):
+    command = Command("echo", "1M", shown="count")
+
+    def parse(self, stdout: str) -> int:
+        return int(stdout)
+
+
+def test_an_answer_that_is_not_understood_is_an_error_of_the_host(host: Host) -> None:
+    """With what was asked and said, and no traceback."""
+    with pytest.raises(HostError, match=r"not understood to `count` .ValueError: .*1M") as caught:
+        host.fact(Odd)
+    assert ("1M", True) == (caught.value.log, bool(caught.value.advice))
+
+
+def test_what_others_said_is_known_though_one_failed(host: Host) -> None:
+    """Of the same exchange: what kind of a system it is may say why."""
+    with pytest.raises(CommandError, match="ended with 5"):
+        host.gather(Broken, Odd, Counter)
+    assert (0, 1) == (host.fact(Counter), host.remote.exchanges)
+
+
+def test_what_was_answered_is_known_though_root_was_refused() -> None:
+    """Likewise."""
+    said = "\n--{b}\nsudo: a password is required\n"
+    host = Host(ScriptedRemote(0, "boot\n--{b} 0\n", said), "/w")
+    with pytest.raises(HostError, match="may not become root"):
+        host.gather(Root, Boot)
+    assert ("boot", 1) == (host.fact(Boot), host.remote.exchanges)
+
+
 def test_nothing_to_do_costs_nothing() -> None:
     """No command and no fact: no exchange."""
     host = Host(NoRemote(), "/w")
@@ -227,6 +257,29 @@ def test_nothing_is_changed_for_a_lock_that_another_has(host: Host, tmp_path: Pa
     with pytest.raises(HostError, match="was taken over by somebody else"):
         host.execute(Command("touch", str(tmp_path / "x")), label="test")
     assert not (tmp_path / "x").exists()
+
+
+def test_nothing_is_changed_for_a_lock_that_is_gone(host: Host, tmp_path: Path) -> None:
+    """Somebody removed it, and may be at work."""
+    host.fence = "ours"
+    with pytest.raises(HostError, match="is gone: somebody removed it"):
+        host.execute(Command("touch", str(tmp_path / "x")), label="test")
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_is_told_holds_no_secret(host: Host) -> None:
+    """While a command runs, too."""
+    told: list[str] = []
+    host.tell = told.append
+    leak = Command.shell('echo "dyno: at $URL"', secret_env={"URL": Secret("http://a:b@c")})
+    host.execute(leak, label="test")
+    assert [f"at {REDACTED}"] == told
+
+
+def test_commands_with_a_time_of_their_own_are_given_up(host: Host) -> None:
+    """Without anybody saying so."""
+    with pytest.raises(RemoteError, match="took longer than 0 s"):
+        host.execute(Command("sleep", "60", timeout_s=0.2), label="test")
 
 
 def test_a_branch_has_facts_of_its_own(host: Host) -> None:

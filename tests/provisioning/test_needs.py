@@ -69,3 +69,43 @@ def test_an_engine_that_is_none_is_told() -> None:
     said = recipe().model_dump() | {"engine": {"name": "nope"}}
     with pytest.raises(UsageError, match="nope"):
         needs.of(Recipe.named("x", said), HOST, "/w")
+
+
+def contained(launcher: str, **host: Any) -> Recipe:
+    engine = {"name": "simulator", "container": {"image": "r.io/a:1"}}
+    said = recipe(**host).model_dump() | {"engine": engine, "launcher": launcher}
+    return Recipe.named("x", said)
+
+
+@pytest.mark.parametrize("asked", [[], ["b"], ["r.io/a:1", "b"]])
+def test_the_image_of_the_engine_is_pulled(asked: list[str]) -> None:
+    """With those that the recipe asks for anyway, once."""
+    made = needs.of(contained("docker_run", images=asked), HOST, "/w").needs.images
+    assert (sorted({*asked, "r.io/a:1"}), len(set(made))) == (sorted(made), len(made))
+
+
+@pytest.mark.parametrize(
+    ("launcher", "asked", "expected"),
+    [
+        ("compose", "none", "any"),
+        ("compose", "standalone", "standalone"),
+        ("docker_run", "none", "none"),
+    ],
+)
+def test_compose_is_installed_for_its_launcher(launcher: str, asked: str, expected: str) -> None:
+    """Either kind of it, unless the recipe says which."""
+    docker = {"source": "distribution", "compose": asked}
+    made = needs.of(contained(launcher, docker=docker), HOST, "/w").needs.docker
+    assert made is not None
+    assert (expected, "distribution") == (made.compose, made.source)
+
+
+def test_docker_that_is_not_asked_for_is_not_installed() -> None:
+    """It is to be there already."""
+    assert None is needs.of(contained("compose"), HOST, "/w").needs.docker
+
+
+def test_an_engine_that_its_launcher_cannot_start_is_told() -> None:
+    """Before a host is asked for anything."""
+    with pytest.raises(UsageError, match=r"engine\.container"):
+        needs.of(contained("process"), HOST, "/w")

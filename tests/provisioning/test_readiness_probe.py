@@ -63,6 +63,18 @@ def test_lines_are_told_when_they_are_whole(log: tuple[probe.Log, Path]) -> None
     )
 
 
+def test_a_bar_that_stands_still_is_told(log: tuple[probe.Log, Path]) -> None:
+    """Once, though its line has no end; not again when it ends as it was."""
+    reader, path = log
+    news = []
+    for data in (b"load 1/2\rload 2/2", b"", b"", b"\nnext\nhalf", b"", b" and half\n"):
+        with path.open("ab") as file:
+            file.write(data)
+        news.append(reader.news())
+    assert [["load 1/2"], ["load 2/2"], [], ["next"], ["half"], ["half and half"]] == news
+    assert ["load 1/2", "load 2/2", "next", "half and half"] == list(reader.tail)
+
+
 def test_the_end_of_a_log_may_be_a_whole_line(log: tuple[probe.Log, Path]) -> None:
     """Then closing adds nothing."""
     reader, path = log

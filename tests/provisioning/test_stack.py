@@ -153,6 +153,26 @@ def test_what_the_engine_refuses_is_explained(pulumi: Path, said: str, told: str
         stack.load("g4")
 
 
+def test_an_engine_that_does_not_answer_is_told(
+    pulumi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked, for how long, and what to do; it is ended."""
+    monkeypatch.setattr(stack, "_TIMEOUT_S", 0.2)
+    (pulumi / "pulumi").write_text("#!/bin/sh\nexec sleep 60\n")
+
+    with pytest.raises(StackError, match=r"`pulumi stack output` did not answer") as caught:
+        stack.load("g4")
+    assert "pulumi whoami" in caught.value.advice
+
+
+def test_an_answer_that_is_no_json_is_told(pulumi: Path) -> None:
+    """A warning on standard output, say."""
+    (pulumi / "answer").write_text("warning: old")
+
+    with pytest.raises(StackError, match="no JSON"):
+        stack.load("g4")
+
+
 def test_known_stacks_hold_the_presets_even_without_an_engine(pulumi: Path) -> None:
     """A list for messages never fails."""
     (pulumi / "stderr").write_text("error: nothing works")

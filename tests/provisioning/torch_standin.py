@@ -1,7 +1,7 @@
 """A stand-in for torch, written where a Python finds it: GPUs are processes that sum nothing.
 
 ``HANGS`` in the environment lets direct access (P2P) hang, ``WRONG`` gives wrong sums, ``FAILS``
-fails on each GPU but the first.
+fails on each GPU but the first, ``UNJOINED`` on all, as without the fabric manager.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def init_process_group(kind, init_method, rank, world_size):
     global size
     size = world_size
     if "HANGS" in os.environ and os.environ.get("NCCL_P2P_DISABLE") != "1": signal.pause()
+    if "UNJOINED" in os.environ: raise RuntimeError("Error 802: system not yet initialized")
     if "FAILS" in os.environ and rank: raise RuntimeError("NCCL error: unhandled system error")
 def all_reduce(values): values.value *= 1.5 if "WRONG" in os.environ else size
 def broadcast(values, rank): values.value = 0.0

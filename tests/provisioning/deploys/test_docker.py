@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from provisioning.deploys import docker
+from provisioning.deploys import docker, images, toolkit
 from provisioning.deploys.step import Step
 from provisioning.errors import HostError
 from provisioning.facts.compose import Kinds
@@ -110,6 +110,26 @@ def test_what_cannot_be_brought_about_is_refused_before_anything_is_changed(
     """One sentence on what is wrong."""
     assert what in refused(host, asked)
     assert [] == host.ran
+
+
+@pytest.mark.parametrize(
+    ("kind", "what", "advice"),
+    [
+        ("snap", "Docker on the host is a snap", "sudo snap remove docker"),
+        ("rootless", "The Docker that answers our user is rootless", "docker context use default"),
+    ],
+)
+def test_a_docker_that_cannot_serve_is_refused(kind: Any, what: str, advice: str) -> None:
+    """Whoever asks for it: the steps for Docker, for the toolkit, or for images alone."""
+    host = served(Docker=replace(DAEMON, kind=kind), Images=())
+    asked = (needs(docker={}), needs(toolkit={}), needs(images=["x:1"]))
+    steps = (docker.steps(asked[0]), toolkit.steps(asked[1]), images.steps(asked[2]))
+    for (found,) in steps:
+        assert found.check is not None
+        with pytest.raises(HostError) as caught:
+            found.check(host)
+        assert what in caught.value.what
+        assert advice in caught.value.advice
 
 
 def test_a_pinned_version_that_is_there_is_accepted() -> None:

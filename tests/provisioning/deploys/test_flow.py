@@ -106,8 +106,8 @@ def test_what_came_before_may_make_work(host: Host, tmp_path: Path) -> None:
 
 
 def test_the_first_failure_stops_what_has_not_begun(host: Host, tmp_path: Path) -> None:
-    """What runs runs to its end; the error says in which step it was."""
-    failed = threading.Event()
+    """What runs runs to its end; step and sentence are told at once, and stand in the error."""
+    failed, told = threading.Event(), list[tuple[str, str]]()
 
     def fail(host: Host, tell: Teller) -> None:
         del tell
@@ -115,17 +115,19 @@ def test_the_first_failure_stops_what_has_not_begun(host: Host, tmp_path: Path) 
 
     def outlast(host: Host, tell: Teller) -> None:
         del tell
-        failed.wait(PATIENCE_S)
+        assert failed.wait(PATIENCE_S)
         host.execute(touch("ended"), label="test")
 
     def hear(step: str, text: str) -> None:
-        if (step, text) == ("a", "failed; waiting for b"):
+        told.append((step, text))
+        if text.startswith("failed"):
             failed.set()
 
     steps = [step("a", run=fail), step("b", run=outlast), step("c", "b"), step("d", "a")]
     with pytest.raises(CommandError) as caught:
         run(host, steps, hear)
     assert "provision.a" == caught.value.phase
+    assert ("a", f"failed: {caught.value.what} Waiting for the end of b.") in told
     there = {name: (tmp_path / name).exists() for name in ("ended", "c", "d")}
     assert {"ended": True, "c": False, "d": False} == there
 
@@ -145,6 +147,58 @@ def test_the_first_of_two_failures_is_told(host: Host) -> None:
 
     with pytest.raises(HostError, match="First"):
         run(host, [step("a", run=fail), step("b", run=fail_too)], lambda *_: second.set())
+
+
+def test_what_goes_on_by_itself_is_not_waited_for(host: Host) -> None:
+    """A pull or a download: that it goes on is told, and the failure is raised at once."""
+    over, left, told = threading.Event(), threading.Event(), list[tuple[str, str]]()
+    begun = threading.Barrier(3)
+
+    def fail(host: Host, tell: Teller) -> None:
+        begun.wait(PATIENCE_S)
+        raise HostError("No such package.", "Correct it.", host=host.name)
+
+    def pull(host: Host, tell: Teller) -> None:
+        del host
+        begun.wait(PATIENCE_S)
+        assert over.wait(PATIENCE_S)
+        try:
+            tell("nobody hears this")
+        finally:
+            left.set()
+
+    steps = [step("packages", run=fail), step("images", run=pull), step("model", run=pull)]
+    with pytest.raises(HostError, match="No such package"):
+        run(host, steps, lambda *said: told.append(said))
+    goes_on = "goes on by itself on the host; the next run joins it"
+    expected = [("packages", "failed: No such package.")]
+    expected += [("images", goes_on), ("model", goes_on)]
+    assert expected == told
+    over.set()
+    assert left.wait(PATIENCE_S)
+    assert expected == told
+
+
+def test_every_failure_is_told_when_it_comes(host: Host) -> None:
+    """The first is raised; a later one is not lost."""
+    told: list[tuple[str, str]] = []
+    first = threading.Event()
+
+    def fail(host: Host, tell: Teller) -> None:
+        raise HostError("First.")
+
+    def fail_too(host: Host, tell: Teller) -> None:
+        assert first.wait(PATIENCE_S)
+        raise HostError("Second.")
+
+    def hear(step: str, text: str) -> None:
+        told.append((step, text))
+        first.set()
+
+    with pytest.raises(HostError, match="First"):
+        run(host, [step("a", run=fail), step("b", run=fail_too)], hear)
+    expected = [("a", "failed: First. Waiting for the end of b."), ("b", "failed: Second.")]
+    assert expected == told
 
 
 def test_a_bug_in_a_step_is_raised_as_it_is(host: Host) -> None:

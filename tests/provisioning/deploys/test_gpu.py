@@ -214,6 +214,18 @@ def test_a_dry_run_waits_for_no_reboot() -> None:
     run(host, print)
 
 
+def test_what_the_driver_warns_of_is_told_and_kept() -> None:
+    """Once, though it stands beside each GPU; it keeps nobody from serving."""
+    warned = tuple(replace(gpu, warning="infoROM is corrupted") for gpu in (RTX, RTX_2))
+    host, told = fresh(Gpus=warned, GpuTopology=Topology()), list[str]()
+    run = step().run
+    assert run is not None
+    run(host, told.append)
+    assert ["the driver warns: infoROM is corrupted"] == told
+    about = gpu.about(host, needs(gpu={}))
+    assert ["infoROM is corrupted"] * 2 == [each["warning"] for each in about["gpus"]]
+
+
 def test_modes_are_set_as_asked() -> None:
     """Persistence unless it is refused; ECC and MIG only when asked for."""
     idle = replace(RTX, persistence=False)
@@ -240,6 +252,23 @@ def test_the_stacks_slice_is_wanted_unless_the_recipe_names_another() -> None:
 def test_slices_of_somebodys_will_do_when_none_is_asked_for() -> None:
     """They are used as they are."""
     check(fresh(**SLICED))
+
+
+def test_switches_between_gpus_need_their_manager() -> None:
+    """Told with the package of the driver's version, unless the recipe brings it."""
+    bare = {"NvidiaModule": Module(8, "580.95.05", switches=4)}
+    with pytest.raises(HostError) as caught:
+        check(fresh(**bare))
+    assert "has 4 NVSwitches and no fabric manager" in caught.value.what
+    assert "nvidia-fabricmanager-580" in caught.value.advice
+    brings = needs(gpu={}, packages=["nvidia-fabricmanager-580"])
+    (found,) = gpu.steps(brings)
+    assert found.check is not None
+    found.check(fresh(**bare))
+    stopped = fresh(NvidiaModule=Module(8, "580.95.05", 4, "installed"))
+    check(stopped)
+    assert ["start nvidia-fabricmanager.service"] == would(stopped)
+    check(fresh(NvidiaModule=Module(8, "580.95.05", 4, "active")))
 
 
 def test_gpus_are_tried_together_in_the_first_image_else_in_the_environment() -> None:

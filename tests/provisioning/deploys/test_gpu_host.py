@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from provisioning import needs, recipe
-from provisioning.command import Command
+from provisioning.command import Command, Fact
 from provisioning.deploys import gpu_host
 from provisioning.deploys.gpu_host import Deploy, ordered
 from provisioning.deploys.step import Step
-from provisioning.errors import DynoError, HostError
+from provisioning.errors import CommandError, DynoError, HostError
+from provisioning.facts.cloud_init import CloudInit
+from provisioning.facts.system import System
 from provisioning.host import Host
-from tests.provisioning.deploys.stand_ins import here, step, touched
+from provisioning.operations import cloud_init
+from tests.provisioning.deploys.stand_ins import There, here, step, touched
 
 
 def nobody(step: str, text: str) -> None:
@@ -41,6 +44,29 @@ def refusing(host: Host) -> None:
 def refusing_operation(host: Host) -> Iterator[Command]:
     refusing(host)
     yield Command("true")
+
+
+class FirstBoot(CloudInit):
+    """A machine whose cloud-init is at work until it was waited for."""
+
+    command = Command.shell('[ -e "$DYNO_WORKDIR/booted" ] || echo working')
+
+
+def test_a_first_boot_is_waited_for_before_anything_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be what brings what a check misses; the wait is told."""
+    monkeypatch.setattr(gpu_host, "CloudInit", FirstBoot)
+    wait = 'echo "dyno: waiting for it"; touch "$DYNO_WORKDIR/booted" "$DYNO_WORKDIR/docker"'
+    monkeypatch.setattr(cloud_init, "waiting", lambda: Command.shell(wait))
+    told: list[str] = []
+
+    def check(host: Host) -> None:
+        assert host.fact(There("docker"))
+
+    host = here(tmp_path)
+    Deploy(host, [Step("a", (FirstBoot(), There("docker")), check)], told.append).prepare()
+    assert (["waiting for it"], 3) == (told, host.remote.exchanges)
 
 
 def test_steps_come_after_those_they_wait_for() -> None:
@@ -76,6 +102,48 @@ def test_one_that_is_not_fit_is_refused_before_anything_is_changed(
         deploy(host, step("a"), step("z", "a", check=refusing))
     assert ("It will not do.", "provision.z") == (caught.value.what, caught.value.phase)
     assert [] == list(tmp_path.iterdir())
+
+
+class OldTool(Fact[str]):
+    command = Command.shell("echo unknown column >&2; exit 1", shown="list disks")
+
+    def parse(self, stdout: str) -> str:
+        return stdout
+
+
+def unsupported(host: Host) -> None:
+    raise HostError(f"It runs {host.fact(System).os[:0]}Debian 8.", "Take a newer one.")
+
+
+def test_a_system_that_is_not_supported_is_named_whatever_its_tools_say(host: Host) -> None:
+    """From the same exchange: that lsblk is too old, or Python, is not what a person should do."""
+    steps = (step("disks", facts=(OldTool(),)), Step("preflight", (System(),), unsupported))
+    with pytest.raises(HostError, match=r"It runs Debian 8\.") as caught:
+        Deploy(host, steps).prepare()
+    assert ("provision.preflight", 1) == (caught.value.phase, host.remote.exchanges)
+
+
+def test_a_python_that_is_too_old_comes_after_the_system(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may be why."""
+    monkeypatch.setattr(gpu_host, "usable", refusing)
+    with pytest.raises(HostError, match=r"It runs Debian 8\."):
+        Deploy(host, [Step("preflight", (System(),), unsupported)]).prepare()
+
+
+def test_a_tool_that_fails_on_a_supported_system_is_told(host: Host) -> None:
+    """As what it is; so is a check that would have to ask more."""
+
+    def asking(host: Host) -> None:
+        host.fact(There("not-asked"))
+
+    steps = (step("disks", facts=(OldTool(),)), Step("preflight", (System(),), asking))
+    with pytest.raises(CommandError, match="list disks"):
+        Deploy(host, steps).prepare()
+    assert 1 == host.remote.exchanges
+    with pytest.raises(CommandError, match="list disks"):
+        Deploy(host, (step("disks", facts=(OldTool(),)), Step("preflight"))).prepare()
 
 
 def test_an_operation_that_cannot_be_is_refused_beforehand_too(host: Host) -> None:

@@ -10,7 +10,6 @@ import pytest
 from provisioning.deploys import preflight
 from provisioning.errors import HostError
 from provisioning.facts.block_devices import BlockDevices, Device, Disks
-from provisioning.facts.egress import Egress
 from provisioning.facts.model_cache import Cached
 from provisioning.facts.mounts import Mount
 from provisioning.facts.python_env import Environment
@@ -40,7 +39,7 @@ def needs(model: str = "simulated", port: int | None = None, **asked: Any) -> Ne
 def refused(host: FakeHost, asked: Needs) -> str | None:
     """What the check says; None when it says nothing."""
     (step,) = preflight.steps(asked)
-    assert (step.check is not None, (), None) == (True, step.operations, step.run)
+    assert (True, None) == (step.check is not None, step.run)
     try:
         step.check(host)  # type: ignore[misc] # it is there
     except HostError as error:
@@ -75,6 +74,16 @@ def test_others_are_named(change: dict[str, str], says: str) -> None:
     assert refused(host, needs(memory_gb=1)) is None
 
 
+def test_a_dry_run_lists_the_wait_for_a_first_boot() -> None:
+    """Any other deploy has waited before; a second time would be for nothing."""
+    (step,) = preflight.steps(needs())
+    (waits,) = step.operations
+    dry = FakeHost(CloudInit=True)
+    dry.dry_run = True
+    assert ["wait for cloud-init"] == [str(each) for each in waits(dry)]
+    assert [] == list(waits(FakeHost(CloudInit=True)))
+
+
 def test_memory_is_compared_in_gigabytes() -> None:
     """16384 MiB are 17.2 GB."""
     host = FakeHost(System=MACHINE)
@@ -101,7 +110,9 @@ def test_room_must_be_where_data_goes() -> None:
 
 
 def with_model(cached: Cached, reason: str = "", **facts: Any) -> FakeHost:
-    return FakeHost(System=MACHINE, ModelCache=cached, Egress=reason, Space=9 * GB, **facts)
+    known: dict[str, Any] = {"PythonEnv": None, "Images": ()} | facts
+    closed = {"https://huggingface.co": reason} if reason else {}
+    return FakeHost(System=MACHINE, ModelCache=cached, Egress=closed, Space=9 * GB, **known)
 
 
 def test_what_is_there_already_needs_no_more_room() -> None:
@@ -164,11 +175,10 @@ def test_the_hub_must_be_reached_for_a_model_that_is_not_there() -> None:
 def test_facts_are_asked_only_where_they_count() -> None:
     """Nothing of networks, ports or disks for a recipe that says nothing of them."""
     (step,) = preflight.steps(needs())
-    assert {"System"} == {type(fact).__name__ for fact in step.facts}
+    assert {"System", "CloudInit"} == {type(fact).__name__ for fact in step.facts}
     (step,) = preflight.steps(needs("org/model", port=1, free_disk_gb=1, images=["a"]))
     asked = {type(fact).__name__ for fact in step.facts}
     assert asked >= {"PortsInUse", "Space", "Images", "ModelCache", "Egress"}
-    assert Egress("https://huggingface.co", "/w/models/dyno/models--org--model") in step.facts
     (step,) = preflight.steps(needs(data_disk={}, free_disk_gb=1, python={"packages": ["a==1"]}))
     asked = {type(fact).__name__ for fact in step.facts}
     assert asked >= {"BlockDevices", "PythonEnv"}

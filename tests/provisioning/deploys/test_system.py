@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from provisioning.deploys import system
-from provisioning.errors import HostError
+from provisioning.errors import HostError, UsageError
 from provisioning.facts.clock import State
 from provisioning.facts.units import Unit
 from provisioning.host_schema import HostNeeds
 from provisioning.needs import Needs
-from provisioning.operations import clock
+from provisioning.operations import clock, limits
 from provisioning.recipe_schema import Model
 from tests.provisioning.fakes import FakeHost
 from tests.provisioning.operations.test_limits import CONTAINER, PLAIN
@@ -76,3 +76,20 @@ def test_limits_are_checked_before_anything_is_changed() -> None:
     step.check(FakeHost(known, Limits=PLAIN))
     with pytest.raises(HostError, match="CAP_SYS_RESOURCE"):
         step.check(FakeHost(known, Limits=replace(CONTAINER)))
+
+
+@pytest.mark.parametrize("key", ["fs.nr_open", "fs/nr_open"])
+def test_the_most_files_there_may_be_are_the_recipes(key: str) -> None:
+    """However the setting is written; what it is set to counts, not what it is."""
+    (step,) = steps(limits={"nofile": 2000000}, sysctl={key: "2000000"})
+    host = FakeHost(Limits=PLAIN)
+    found = step.operations[-1].keywords["nr_open"]
+    assert 2000000 == found
+    limits.checked(host, {"nofile": 2000000}, found)
+
+
+@pytest.mark.parametrize("value", ["1M", "many", "-1", "²"])
+def test_a_number_of_files_that_is_none_is_named(value: str) -> None:
+    """With key and value, before the host is asked anything."""
+    with pytest.raises(UsageError, match=rf"fs\.nr_open is a number of files, and '{value}' is"):
+        steps(limits={"nofile": 4096}, sysctl={"fs.nr_open": value})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -148,6 +149,15 @@ def test_a_container_that_sees_the_gpus_is_the_proof() -> None:
     assert "docker run --rm --pull=never --network=none --gpus=all" in str(run)
     assert str(run).endswith("--entrypoint=nvidia-smi x:1 -L")
     assert OF == json.loads(write.payload())
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("code", "expected"), [(0, 0), (14, 0), (15, 15)])
+def test_a_corrupt_inforom_does_not_spoil_the_proof(code: int, expected: int) -> None:
+    """It is warned of; the GPUs are listed all the same."""
+    listing = toolkit._listing(Command("sh", "-c", f"exit {code}", sudo=True))
+    assert listing.sudo
+    assert expected == subprocess.run(listing.argv, check=False).returncode
 
 
 def test_the_proof_holds_until_something_changes() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provisioning.command import Command, Fact
-from provisioning.facts import daemon_json, nvidia_module, stores
+from provisioning.errors import HostError
+from provisioning.facts import daemon_json, docker, nvidia_module, stores
 from provisioning.facts.compose import Compose, Kinds
 from provisioning.facts.daemon_json import DaemonJson, Settings
 from provisioning.facts.docker import Daemon, Docker
@@ -27,7 +29,7 @@ from provisioning.facts.units import Units
 from provisioning.host import Host
 from provisioning.remote import LocalRemote
 
-PROGRAMS = ("sh", "env", "base64", "cat", "tr", "head", "sed", "find", "ls")
+PROGRAMS = ("sh", "env", "base64", "cat", "tr", "head", "sed", "find", "ls", "stat")
 INFO = '{"ServerVersion":"28.5.2","DockerRootDir":"/d","Driver":"o","Images":1,"Containers":0,\
 "ContainersRunning":0}'
 ANSWERS = f"""
@@ -114,6 +116,15 @@ def test_docker_that_does_not_answer_says_why(tmp_path: Path, bin_: Path, script
     assert () == ask(tmp_path, Images)
 
 
+def test_a_snap_is_seen_though_it_is_not_on_the_path(tmp_path: Path, bin_: Path) -> None:
+    """Its server takes the socket that another Docker would need."""
+    snap = tmp_path / "snap"
+    snap.mkdir()
+    program(snap, "docker", ANSWERS.replace('"/d"', '"/var/snap/docker/common/var-lib-docker"'))
+    script = docker._ASK.replace("/snap/bin", str(snap))
+    assert "snap" == asked(tmp_path, Docker(), script).kind
+
+
 def test_both_kinds_of_compose_are_found(
     tmp_path: Path, bin_: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,8 +151,12 @@ def test_settings_are_read_absent_or_there(tmp_path: Path, bin_: Path) -> None:
     answers.append(asked(tmp_path, DaemonJson(), daemon_json._ASK, str(path)))
     path.write_text('{"a": 1}\n')
     answers.append(asked(tmp_path, DaemonJson(), daemon_json._ASK, str(path)))
-    empty, there = Settings(there=True), Settings(there=True, values={"a": 1})
-    assert [Settings(), Settings(), empty, there] == answers
+    path.chmod(0o640)
+    answers.append(asked(tmp_path, DaemonJson(), daemon_json._ASK, str(path)))
+    ours = f"{os.getuid()}:{os.getgid()}"
+    empty = Settings(there=True, owner=ours, mode=path.parent.stat().st_mode & 0o666)
+    there = replace(empty, values={"a": 1})
+    assert [Settings(), Settings(), empty, there, replace(there, mode=0o640)] == answers
 
 
 def test_we_know_who_we_are(tmp_path: Path, bin_: Path) -> None:
@@ -199,6 +214,60 @@ def test_a_driver_of_long_ago_is_asked_for_less(tmp_path: Path, bin_: Path) -> N
     program(bin_, "nvidia-smi", f"{old}echo '0, Tesla, 16160, 440.33.01, GPU-e'")
     ((gpu),) = ask(tmp_path, Gpus)
     assert ("440.33.01", None) == (gpu.driver, gpu.compute_capability)
+
+
+CSV = "0, NVIDIA L40S, 46068, 580.1, GPU-a"
+WARNING = "WARNING: infoROM is corrupted at gpu 0000:3B:00.0"
+
+
+@pytest.mark.parametrize("said", [f"{CSV}\n{WARNING}", f"{WARNING}\n{CSV}"])
+def test_a_corrupt_inforom_is_a_warning(tmp_path: Path, bin_: Path, said: str) -> None:
+    """The answer counts, though nvidia-smi ends with 14; so does the list."""
+    program(bin_, "nvidia-smi", f'[ "$1" != -L ] || exit 14\necho "{said}"; exit 14')
+    ((gpu),) = ask(tmp_path, Gpus)
+    assert ("GPU-a", "infoROM is corrupted at gpu 0000:3B:00.0") == (gpu.uuid, gpu.warning)
+    assert Listed() == ask(tmp_path, GpuList)
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "what"),
+    [
+        (WARNING, 14, "has a corrupt infoROM"),
+        (
+            "Unable to determine the device handle for GPU0: 0000:01:00.0: GPU is lost",
+            15,
+            "is lost",
+        ),
+        (f"{CSV}\n1, NVIDIA L40S, [GPU is lost], 580.1, GPU-b", 0, "is lost"),
+        (f"{CSV}\n1, NVIDIA L40S, [GPU requires reset], 580.1, GPU-b", 0, "needs a reset"),
+        ("Failed to initialize NVML: Unknown Error", 255, "fails on the host with 255: Failed to"),
+    ],
+)
+def test_a_gpu_that_does_not_answer_is_told(
+    tmp_path: Path, bin_: Path, said: str, code: int, what: str
+) -> None:
+    """In one sentence, with what to do, and no GPU passes for one without memory of its own."""
+    program(bin_, "nvidia-smi", f'echo "{said}"; exit {code}')
+    with pytest.raises(HostError) as caught:
+        ask(tmp_path, Gpus)
+    assert what in caught.value.what
+    assert "another machine" in caught.value.advice
+    if code in {15, 255}:
+        with pytest.raises(HostError, match=what):
+            ask(tmp_path, GpuList)
+
+
+def test_switches_are_counted_and_their_manager_is_looked_for(tmp_path: Path, bin_: Path) -> None:
+    """Systemd is asked only where there are some; without it there is no manager."""
+    for name, kind in (("a", "0x030200"), ("b", "0x068000"), ("c", "0x068000")):
+        (tmp_path / "pci" / name).mkdir(parents=True)
+        (tmp_path / "pci" / name / "vendor").write_text("0x10de\n")
+        (tmp_path / "pci" / name / "class").write_text(f"{kind}\n")
+    script = nvidia_module._ASK.replace("/sys/bus/pci/devices", f"{tmp_path}/pci")
+    answers = [asked(tmp_path, NvidiaModule(), script)]
+    program(bin_, "systemctl", 'case "$1" in show) echo loaded ;; *) echo active ;; esac')
+    answers.append(asked(tmp_path, NvidiaModule(), script))
+    assert [(1, 2, ""), (1, 2, "active")] == [(a.devices, a.switches, a.fabric) for a in answers]
 
 
 def test_a_record_of_ours_is_read(tmp_path: Path, bin_: Path) -> None:

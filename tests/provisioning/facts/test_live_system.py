@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from provisioning.facts.arrays import Arrays
 from provisioning.facts.clock import Clock
-from provisioning.facts.egress import Egress
+from provisioning.facts.egress import Egress, Way
 from provisioning.facts.fstab import Fstab
 from provisioning.facts.hugepages import HugePages
 from provisioning.facts.limits import Limits
@@ -110,7 +111,7 @@ def server() -> Iterator[str]:
 
 def test_any_answer_means_that_it_can_be_reached(host: Host, server: str, tmp_path: Path) -> None:
     """Even that nothing is there."""
-    assert host.fact(Egress(server, f"{tmp_path}/none")) == ""
+    assert host.fact(Egress((Way(server, (f"{tmp_path}/none",)),))) == {}
 
 
 def test_what_cannot_be_reached_is_told_with_the_reason(
@@ -118,9 +119,35 @@ def test_what_cannot_be_reached_is_told_with_the_reason(
 ) -> None:
     """Unless receipts say that nothing has to be fetched."""
     url = f"http://127.0.0.1:{unused_port}"
-    assert "Connection refused" in host.fact(Egress(url, f"{tmp_path}/none"))
-    (tmp_path / "x.json").touch()
-    assert host.fact(Egress(url, str(tmp_path))) == ""
+    question = Egress((Way(url, (f"{tmp_path}/none", f"{tmp_path}/some thing/*.json")),))
+    assert "Connection refused" in host.fact(question)[url]
+    (tmp_path / "some thing").mkdir()
+    (tmp_path / "some thing" / "x.json").touch()
+    host.forget()
+    assert host.fact(question) == {}
+
+
+def test_all_ways_are_tried_and_a_port_is_enough_for_some(
+    host: Host, server: str, unused_port: int
+) -> None:
+    """Only those that are closed are told; what is not asked for by HTTP hears none."""
+    open_, closed = server.replace("http", "tcp"), f"tcp://127.0.0.1:{unused_port}"
+    ways = tuple(Way(url) for url in (open_, closed, server, closed))
+    assert {closed} == host.fact(Egress(ways)).keys()
+
+
+def test_nobody_asks_a_registry_for_an_image_that_is_there(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unused_port: int
+) -> None:
+    """Docker tells, to root if not to us."""
+    (tmp_path / "bin").mkdir()
+    docker = tmp_path / "bin" / "docker"
+    docker.write_text('#!/bin/sh\n[ "$*" = "image inspect r:5000/here:1" ]\n')
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
+    closed = f"tcp://127.0.0.1:{unused_port}"
+    assert {} == host.fact(Egress((Way(closed, image="r:5000/here:1"),)))
+    assert {closed} == host.fact(Egress((Way(closed, image="r:5000/gone:1"),))).keys()
 
 
 def test_an_environment_is_there_if_its_python_starts(host: Host, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from provisioning import launch, readiness
 from provisioning.command import Secret
+from provisioning.engine_schema import Timeouts
 from provisioning.engines.base import ProcessSpec
 from provisioning.errors import LaunchError, UsageError
 from provisioning.host import Host
@@ -63,7 +64,7 @@ def group_of(pid: int) -> list[int]:
 
 def ready(host: Host, spec: ProcessSpec) -> Handle:
     handle = launch.start(host, process, spec, RUN)
-    readiness.wait(host, handle, 20)
+    readiness.wait(host, handle, Timeouts(ready_s=20))
     return handle
 
 
@@ -298,7 +299,7 @@ def test_a_program_that_is_not_there_is_seen_as_ended(host: Host, fake: Fake) ->
     """Its log says what the shell said."""
     handle = launch.start(host, process, fake(argv=("/no/such/engine",)), RUN)
     with pytest.raises(LaunchError, match="ended before it was ready") as caught:
-        readiness.wait(host, handle, 10)
+        readiness.wait(host, handle, Timeouts(ready_s=10))
     assert "/no/such/engine" in caught.value.log
 
 

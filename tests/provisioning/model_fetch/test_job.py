@@ -37,7 +37,7 @@ def ran(folder: Path, monkeypatch: pytest.MonkeyPatch, outcome: Any) -> dict[str
         return outcome
 
     monkeypatch.setattr(job, "fetch", fetch)
-    job.run(folder, SECRET)
+    job.run(folder, SECRET, job.fetched)
     result: dict[str, Any] = json.loads((folder / "result.json").read_text())
     assert result.pop("seconds") >= 0
     assert True is result.pop("with_token")
@@ -90,7 +90,7 @@ def test_a_second_start_says_that_it_runs(folder: Path) -> None:
     (folder / "result.json").write_text("{}")
     held = job.locked(folder, 0.0)
     assert held is not None
-    assert "running" == job.start(folder)
+    assert "running" == job.start(folder, job.fetched)
     os.close(held)
     assert (False, True) == ((folder / "token").exists(), (folder / "result.json").exists())
 
@@ -100,7 +100,7 @@ def test_who_starts_it_writes_its_number(folder: Path, monkeypatch: pytest.Monke
     for name in ("pid", "status.json", "result.json"):
         (folder / name).write_text("{}")
     monkeypatch.setattr(os, "fork", lambda: 4711)
-    assert "started" == job.start(folder)
+    assert "started" == job.start(folder, job.fetched)
     left = sorted(path.name for path in folder.iterdir())
     assert (["lock", "pid", "task.json"], "4711\n") == (left, (folder / "pid").read_text())
 
@@ -112,7 +112,7 @@ def test_the_logins_settings_do_not_count(
     monkeypatch.setattr(os, "environ", {"HF_TOKEN": "t", "HUGGING_FACE_HUB_TOKEN": "t", "A": "a"})
     monkeypatch.setattr(sys, "argv", ["p", "stop", str(folder)])
     before = os.umask(0o022)
-    job.main()
+    job.main(job.fetched)
     assert 0o077 == os.umask(before)
     assert "not running\n" == capsys.readouterr().out
     assert {"A": "a"} == {k: v for k, v in os.environ.items() if "_DISABLE_" not in k}

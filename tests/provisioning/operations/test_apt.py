@@ -70,6 +70,24 @@ def test_what_is_missing_is_installed_at_once(
     assert missing == command.argv[4:]
 
 
+def test_what_may_come_along_is_named_apart() -> None:
+    """It need not be in any archive; alone it is reason enough; what is there is not named."""
+    host = FakeHost(DebPackages=HAVE)
+    (command,) = apt.packages(host, "tree", also=("jq", "headers"))
+    assert ("install headers, tree", ("tree",)) == (str(command), command.argv[4:])
+    assert (("DYNO_APT_ALSO", "headers"),) == command.env
+    (command,) = apt.packages(host, "jq", also=("headers",))
+    assert ("install headers", ()) == (str(command), command.argv[4:])
+    assert [] == list(apt.packages(host, "jq", also=("jq",)))
+
+
+def test_nothing_is_removed_unless_that_is_said() -> None:
+    """What is in the way is somebody's."""
+    host = FakeHost(DebPackages=HAVE)
+    (kept,), (removed,) = apt.packages(host, "x"), apt.packages(host, "x", removing=True)
+    assert ((), (("DYNO_APT_REMOVE", "true"),)) == (kept.env, removed.env)
+
+
 def test_an_archive_that_is_trusted_needs_no_key() -> None:
     """One file."""
     (write,) = apt.archive(host_with(TRUSTED), TRUSTED)

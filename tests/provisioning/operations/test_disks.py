@@ -157,7 +157,7 @@ def test_local_disks_become_an_array() -> None:
 def test_an_array_is_put_together_and_never_formatted() -> None:
     """What is on it is not known before; its line is there."""
     assert [
-        "sudo -n mdadm --assemble /dev/md0 /dev/nvme1n1 /dev/nvme2n1",
+        "put the array /dev/md0 of /dev/nvme1n1, /dev/nvme2n1 together again",
         "write down the array /dev/md0 in /etc/mdadm/mdadm.conf",
         "mount /dev/md0 at /data",
     ] == shown(having(*MEMBERS, wanted=JOIN, Fstab=(LINE,)), JOIN)[:3]

@@ -73,6 +73,15 @@ def test_docker_that_is_there_is_kept(facts: dict[str, Any]) -> None:
     assert [] == install(DISTRIBUTION, **facts)
 
 
+def test_an_installation_that_was_cut_off_is_repaired() -> None:
+    """The unit is there already, and what it needs is not: a reboot came between."""
+    there = {"Docker": Daemon("none"), "Units": (STOPPED, NONE, NONE)}
+    half = ("docker.io", "runc")
+    said = install(DISTRIBUTION, HalfInstalled=half, **there)
+    assert ["repair the installation of docker.io, runc"] == said
+    assert [] == install(Wanted(source="present"), HalfInstalled=half, **there)
+
+
 def test_a_command_without_a_server_is_no_docker() -> None:
     """It is installed."""
     assert ["install docker.io"] == install(DISTRIBUTION, Docker=Daemon("none"))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provisioning.facts.daemon_json import Settings
+from provisioning.facts.paths import Found
 from provisioning.facts.stores import Kept
 from provisioning.operations import docker_settings
 from provisioning.operations.docker_settings import merged
@@ -141,6 +142,24 @@ def test_containerd_stores_on_the_data_disk() -> None:
     assert ["sudo -n systemctl restart containerd.service", "restart docker.service"] == lines(
         after
     )
+
+
+def rights(commands: Any) -> list[str]:
+    """Mode and owner of the files that are written."""
+    written = [command for command in commands if str(command).startswith("write ")]
+    return [f"{command.argv[5]} {command.argv[7]}".strip() for command in written]
+
+
+def test_files_keep_their_mode_and_owner() -> None:
+    """Somebody may have closed them; new ones everybody may read."""
+    closed = Settings(there=True, values={"debug": True}, mode=0o640, owner="0:999")
+    theirs = docker_settings.settled(served(DaemonJson=closed), [LAB], None)
+    ours = docker_settings.settled(fresh(), [LAB], None)
+    assert [["640 0:999"], ["644"]] == [rights(theirs), rights(ours)]
+    found = Found("file", 0o600, "", "root:adm")
+    host = served(Stores=Kept(config="version = 2\n"), AtPath=found)
+    assert ["600 root:adm"] == rights(docker_settings.contained(host, "/data/containerd"))
+    assert ["644"] == rights(docker_settings.contained(served(), "/data/containerd"))
 
 
 def test_containerd_without_a_file_gets_one() -> None:

@@ -97,6 +97,18 @@ def test_the_audit_line_of_a_file_tells_no_secret() -> None:
     assert ("write /w/x (0600)", False) == (str(command), SHA[:8] in str(command))
 
 
+def test_the_hash_of_a_secret_is_in_no_argument(host: Host, tmp_path: Path) -> None:
+    """Its size is what is checked."""
+    command = files.write(str(tmp_path / "f"), Secret("text é"), 0o600)
+    digest = hashlib.sha256("text é".encode()).hexdigest()
+    assert ("size:7", False) == (command.argv[6], digest[:12] in command.line())
+    host.execute(command, label="test")
+    cut = type(command)(*command.argv, stdin="text", shown="write")
+    with pytest.raises(CommandError, match="ended with 1"):
+        host.execute(cut, label="test")
+    assert "text é" == (tmp_path / "f").read_text()
+
+
 @settings(max_examples=8, deadline=None)  # each is a process
 @given(st.binary(max_size=2000))
 def test_what_is_written_is_what_is_there(

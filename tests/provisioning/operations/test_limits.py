@@ -105,6 +105,16 @@ def test_a_container_cannot_raise_its_limits(asked: dict[str, str | int]) -> Non
         list(limits.raised(having(CONTAINER), asked))
 
 
+def test_what_a_host_hides_is_left_to_its_kernel() -> None:
+    """Nothing is known of init: what is asked is tried, and what is never there is not missed."""
+    hidden = replace(PLAIN, init={}, nr_open=0)
+    assert PAM == next(iter(limits.raised(having(hidden), ASKED))).stdin.decode()
+    first = next(iter(limits.raised(having(hidden), {"nofile": "unlimited"})))
+    assert "* - nofile 1048576\nroot - nofile 1048576\n" == first.stdin.decode()
+    with pytest.raises(HostError, match="CAP_SYS_RESOURCE"):
+        limits.checked(having(replace(hidden, may_raise=False)), {"nofile": 20001})
+
+
 def test_a_container_may_go_as_far_as_it_can() -> None:
     """We change our own login, for root may not; what is above it waits for the next."""
     command = list(limits.raised(having(CONTAINER), {"nofile": 15000}))[-1]

@@ -68,6 +68,20 @@ def test_trouble_that_is_no_owner_is_told_as_it_is(tmp_path: Path) -> None:
         lock.acquire(host, ANN)
 
 
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ("cat: write error: No space left on device", "There is no space left for /w on the host."),
+        ("mkdir: cannot create: Permission denied", "Our user may not write to /w on the host."),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_named(said: str, what: str) -> None:
+    """With what to do about it."""
+    (command,) = lock.taken(FakeHost(LockOwner=None), ANN)
+    assert command.explain is not None
+    assert what == (command.explain(said) or ("",))[0]
+
+
 def test_only_one_of_many_gets_it(host: Host) -> None:
     """Eight at the same moment: one has it, seven are refused."""
     start, won, refused = threading.Barrier(8), [], []

@@ -45,7 +45,7 @@ def test_folders_program_and_task_are_put_there() -> None:
 def test_the_downloader_is_the_pinned_one() -> None:
     """From the index that the recipe names for packages."""
     (command,) = operations.equipped(host(), MODEL)
-    assert "".join(f"{requirement}\n" for requirement in HUB_TOOL).encode() == command.stdin
+    assert [f"package {each}" for each in HUB_TOOL] == command.payload().decode().splitlines()
     assert ("UV_DEFAULT_INDEX", "https://index") in command.env
 
 

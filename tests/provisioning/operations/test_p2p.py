@@ -81,6 +81,14 @@ def test_gpus_that_fail_either_way_are_refused(host: Host, tmp_path: Path) -> No
 
 
 @pytest.mark.integration
+def test_switches_without_their_manager_are_named(host: Host, tmp_path: Path) -> None:
+    """Without direct access they would not begin either."""
+    with pytest.raises(HostError, match="error 802") as caught:
+        p2p.checked(host, having(tmp_path, UNJOINED="1"), print)
+    assert "nvidia-fabricmanager-580" in caught.value.advice
+
+
+@pytest.mark.integration
 def test_a_python_without_torch_says_so(host: Host) -> None:
     """That is no answer about the GPUs."""
     bare = p2p.in_environment(sys.executable)

