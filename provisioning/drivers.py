@@ -14,7 +14,7 @@ from provisioning.facts.gpus import Gpu
 _FLOORS = (
     # DGX Spark Porting Guide: CUDA 13.0 at least on the Spark (GB10).
     ("12.1", "580.65.06"),
-    # RTX PRO 6000, RTX 50: CUDA 12.8. Google's G4 images with driver 570 serve the seed's recipe.
+    # RTX PRO 6000, RTX 50: CUDA 12.8. Google's G4 images with driver 570 serve g4-qwen3-32b-fp8.
     ("12.", "570.26"),
     # GPU Operator, platform support: "HGX B200 requires … 570.133.20 or later".
     ("10.", "570.133.20"),

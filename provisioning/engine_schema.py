@@ -20,7 +20,10 @@ _OURS = {
     "data_parallel_size": "layout.data_parallel",
 }
 #: What an engine is told to be in its environment where it has no other value.
-Restart = Literal["no", "on-failure", "unless-stopped", "always"]
+Restart = Annotated[
+    Literal["no", "on-failure", "unless-stopped", "always"],
+    BeforeValidator(lambda value: "no" if value is False else value),  # which YAML makes of `no`
+]
 
 
 def _no_secret(env: dict[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ class Needs:
     `data` is the folder for bulky things: where the data disk is mounted if the recipe asks for
     one, else `workdir`. `recipe_folder` is where files beside the recipe are looked for. `weights`:
     the engine reads those of the model. `port`: where the engine is to listen, if the recipe says.
-    `layout`: how it is spread over GPUs; `launcher`: by what it is started.
+    `layout`: how it is spread over GPUs; `launcher`: by what it is started. `nccl_env`: what the
+    recipe tells NCCL in the engine's environment.
     """
 
     needs: HostNeeds
@@ -35,6 +37,7 @@ class Needs:
     port: int | None = None
     layout: Layout = field(default_factory=Layout)
     launcher: str = ""
+    nccl_env: Mapping[str, str] = field(default_factory=dict)
 
 
 def of(recipe: Recipe, host: HostOutput | None, workdir: str) -> Needs:
@@ -57,6 +60,7 @@ def of(recipe: Recipe, host: HostOutput | None, workdir: str) -> Needs:
         port,
         recipe.layout,
         recipe.launcher,
+        {name: value for name, value in recipe.engine.env.items() if name.startswith("NCCL_")},
     )
 
 

@@ -148,7 +148,7 @@ def _p2p(needs: Needs) -> Step:
         )
 
     def run(host: Host, tell: Teller) -> None:
-        p2p.checked(host, probe, tell)
+        p2p.checked(host, probe, tell, needs.nccl_env)
 
     after = ("gpu", "gpu-proof", "images", "python_env")
     return Step("p2p", facts=(*p2p.FACTS, Docker()), after=after, run=run)

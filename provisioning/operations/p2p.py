@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from provisioning import gpu_trouble, p2p_probe
@@ -54,39 +55,43 @@ def in_environment(python: str) -> Probe:
     return probe
 
 
-def checked(host: Host, probe: Probe, tell: Callable[[str], None]) -> None:
+def checked(
+    host: Host,
+    probe: Probe,
+    tell: Callable[[str], None],
+    given: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """All GPUs have reduced together, and what they need for it is written down.
 
-    Nothing is done for one GPU, nor again for these GPUs, this driver, and this boot.
+    Nothing is done for one GPU, nor again for these GPUs, this driver, and this boot. *given*: what
+    the engine is told of NCCL in any case, for that decides by which way they go.
 
     Raises:
         HostError: they cannot, even without direct access; or the probe cannot run.
     """
     gpus = host.fact(Gpus)
-    if len(gpus) < 2 or (host.fact(RECORD) or {}).get("of") == _of(host):
+    of, known = _of(host), host.fact(RECORD) or {}
+    if len(gpus) < 2 or (known.get("of"), known.get("given")) == (of, dict(given)):
         return
     count = len(gpus)
     tell(f"{count} GPUs reduce together, for {SECONDS} s")
     if host.dry_run:
-        host.execute(probe(host, (str(count), str(SECONDS)), {}), label="p2p.checked")
+        host.execute(probe(host, (str(count), str(SECONDS)), dict(given)), label="p2p.checked")
         return
-    of = _of(host)
     environment: dict[str, str] = {}
-    speed = _try(host, probe, count, environment)
+    speed = _try(host, probe, count, dict(given))
     if speed is None:
         tell(f"they do not within {LIMIT_S} s: once more without direct access (P2P)")
         environment = FALL_BACK
-        speed = _try(host, probe, count, environment)
+        speed = _try(host, probe, count, dict(given) | environment)
     if speed is None:
         raise HostError(
             f"The {count} GPUs cannot reduce together, even without direct access (P2P).",
             "Look at `sudo dmesg` and `nvidia-smi topo -m` on the host; or serve on one GPU.",
             host=host.name,
         )
-    host.execute(
-        *records.noted(host, RECORD, {"of": of, "environment": environment, "gb_per_s": speed}),
-        label="p2p.checked",
-    )
+    found = {"of": of, "given": dict(given), "environment": environment, "gb_per_s": speed}
+    host.execute(*records.noted(host, RECORD, found), label="p2p.checked")
     tell(f"{count} GPUs reduce at {speed:.1f} GB/s" + (", without P2P" if environment else ""))
 
 

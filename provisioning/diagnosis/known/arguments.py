@@ -52,7 +52,8 @@ FAILURES = (
     Failure(
         "quantization-not-for-this-gpu",
         "The GPU is too old for that quantization, or is none that has it.",
-        "Take another precision, or a newer GPU; FP8 needs an L40S or newer, NVFP4 a Blackwell.",
+        "Take another precision, or a newer GPU; the message names the least compute capability "
+        "(an L40S has 8.9, an RTX PRO 6000 12.0).",
         ("vLLM 0.32 vllm/config/vllm.py", "vLLM 0.32 vllm/platforms/interface.py"),
         (
             r"quantization method \S+ is not supported for the current GPU",
@@ -82,7 +83,7 @@ FAILURES = (
         "base-url-with-v1",
         "Requests go to …/v1/v1/…: the client's base URL ends with /v1, and it adds that itself.",
         "Give the address without /v1 at its end.",
-        ("the access log of uvicorn", "seed 003"),
+        ("the access log of uvicorn", "Qwen3-32B on an RTX PRO 6000 in three precisions, 3.4"),
         (r'"(GET|POST) /v1/v1/\S+ HTTP/1\.[01]" 404',),
     ),
     Failure(

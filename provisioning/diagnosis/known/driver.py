@@ -51,7 +51,8 @@ FAILURES = (
     Failure(
         "mig-by-uuid",
         "This release of vLLM does not understand a GPU that is named by its UUID (a MIG slice).",
-        "Use a container, which sees its slice as GPU 0; or a newer release.",
+        'Set `CUDA_VISIBLE_DEVICES: "0"` in `engine.env`, use a container, which sees its slice as '
+        "GPU 0, or take a newer release.",
         ("vllm-project/vllm#41848", "vllm-project/vllm#6551"),
         (r"invalid literal for int\(\) with base 10: '(MIG|GPU)-",),
     ),

@@ -70,8 +70,9 @@ FAILURES = (
     Failure(
         "disk-full",
         "There is no room left on a disk of the host.",
-        "Make room there (`docker system prune`, old models), or ask for a data disk "
-        "(`host.data_disk` in the recipe).",
+        "Make room there (first see `df -h` and `docker system df`; then `docker image prune`, "
+        "models that are no longer served), or ask for a data disk (`host.data_disk` in the "
+        "recipe).",
         ("Linux ENOSPC", "huggingface/huggingface_hub#2742"),
         (r"^(?!.*(/dev/shm|shared memory|posix_fallocate)).*No space left on device",),
         detail=_full,

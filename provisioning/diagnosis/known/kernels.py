@@ -8,7 +8,8 @@ FAILURES = (
     Failure(
         "fp8-cutlass-on-gb10",
         "The FP8 kernels (CUTLASS) of this release do not work on this GPU (GB10, SM 12.1).",
-        "Use NVIDIA's own image (nvcr.io/nvidia/vllm), or let another kernel take its place: "
+        "Serve a model that was quantized beforehand, without `engine.args.quantization`; use "
+        "NVIDIA's own image (nvcr.io/nvidia/vllm), or let another kernel take its place: "
         "`VLLM_DISABLED_KERNELS: CutlassFp8BlockScaledMMKernel` in `engine.env`.",
         ("vllm-project/vllm#40758", "vllm-project/vllm#43367", "eugr/spark-vllm-docker#143"),
         (
@@ -29,7 +30,8 @@ FAILURES = (
         "no-attention-backend",
         "None of the engine's attention kernels can do what this model needs on this GPU.",
         "Read the reasons in the message: leave `attention_backend` and `kv_cache_dtype` to the "
-        "engine, or take a newer release.",
+        "engine, or name one (`engine.args.attention_backend: TRITON_ATTN`; up to vLLM 0.13 "
+        "`VLLM_ATTENTION_BACKEND` in `engine.env`); or take a newer release.",
         ("vLLM 0.32 vllm/platforms/cuda.py", "vllm-project/vllm#32732", "vllm-project/vllm#31936"),
         (
             r"No valid attention backend found for",
@@ -116,11 +118,20 @@ FAILURES = (
         "capability-12-1-warning",
         "PyTorch says that it was built for GPUs up to 12.0 and found a 12.1 (GB10): it works.",
         "Nothing.",
-        ("eugr/spark-vllm-docker#15", "vllm-project/vllm#31588", "seed 001"),
         (
-            r"which is of cuda capability 12\.1",
-            r"Maximum cuda capability supported (is|by this version)",
+            "eugr/spark-vllm-docker#15",
+            "vllm-project/vllm#31588",
+            "vLLM: Qwen3-32B-FP8 on NVIDIA DGX Spark",
         ),
+        (r"which is of cuda capability 12\.1",),
         severity="harmless",
+    ),
+    Failure(
+        "gpu-newer-than-torch",
+        "PyTorch was built for older GPUs than this one, and may have no code for it.",
+        "Take an image or package that was built for this GPU.",
+        ("torch 2.10 torch/cuda/__init__.py",),
+        (r"which is of cuda capability (?!12\.1\b)\d+\.\d+",),
+        severity="warning",
     ),
 )

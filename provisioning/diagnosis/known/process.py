@@ -90,7 +90,7 @@ FAILURES = (
     Failure(
         "engine-restarted",
         "What watches over the engine started it anew: it had ended in between.",
-        "See the end of its first life in the log; set `engine.restart: no` for a benchmark.",
+        "See the end of its first life in the log; leave `engine.restart` out for a benchmark.",
         ("Docker RestartCount", "systemd NRestarts"),
         state=_restarted,
         severity="consequence",

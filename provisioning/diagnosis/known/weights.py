@@ -40,7 +40,8 @@ FAILURES = (
     Failure(
         "weights-incomplete",
         "A file of the weights is torn: its download was cut off.",
-        "Remove that file from the model cache on the host and run again: it is downloaded anew.",
+        "Run `fab provision`: files of a wrong size are fetched anew. If it comes again, remove "
+        "the file in the model cache with the blob that it links to, then `fab provision`.",
         ("safetensors SafetensorError", "QwenLM/Qwen3-VL#264", "vllm-project/vllm#15445"),
         (
             r"SafetensorError: Error while deserializing( header)?:",

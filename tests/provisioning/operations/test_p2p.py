@@ -62,6 +62,16 @@ def test_gpus_that_reduce_need_nothing(host: Host, tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
+def test_they_are_tried_with_what_the_engine_is_told_of_nccl(host: Host, tmp_path: Path) -> None:
+    """It decides by which way they go; with another word, they are tried again."""
+    told: list[str] = []
+    p2p.checked(host, having(tmp_path / "before"), told.append)
+    p2p.checked(host, having(tmp_path), told.append, {"HANGS": "1"})
+    assert {"NCCL_P2P_DISABLE": "1"} == p2p.p2p_environment(host)
+    assert told[-1].endswith("without P2P")
+
+
+@pytest.mark.integration
 def test_gpus_that_hang_go_without_direct_access(host: Host, tmp_path: Path) -> None:
     """Given up after the limit; the engine is told by its environment."""
     told: list[str] = []
