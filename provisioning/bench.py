@@ -26,7 +26,7 @@ from provisioning.collect import collect, pull
 from provisioning.data_file import DataFile
 from provisioning.diagnosis import gather
 from provisioning.errors import BenchError, CollectError, CommandError, DynoError, UsageError
-from provisioning.facts.lock import LockOwner
+from provisioning.facts.lock import LockOwner, Owner
 from provisioning.follow import follow
 from provisioning.host import Host
 from provisioning.operations import lock
@@ -87,7 +87,11 @@ def bench(
         with phases("load"):
             run.change(state="launched")
             agent = Agent(site.remote, site.workdir)
-            agent.start(spec)
+            try:
+                agent.start(spec)
+            except BenchError:  # refused: there is nothing to come home, all is given back
+                run.change(state="opened")
+                raise
             end = watch(agent, run, progress)
         _finish(site, run, phases, end, lambda: _once_more(host, recipe, target, run, phases))
     return run
@@ -107,7 +111,9 @@ def attach(site: Site, run: RunDir, progress: Progress) -> None:
             listing = _listing(agent, run.run_id)
         if listing is None:
             with run.controlled() as nobodys:
-                raise _never_started(site, run) if nobodys else _still_prepared(site, run)
+                if not nobodys:
+                    raise _still_prepared(site, run)
+                raise _never_started(site, run, progress)
         end = listing.state
         if end not in (*CLOSED_STATES, DIED):
             with phases("load"):
@@ -131,11 +137,20 @@ def stop(site: Site, run: RunDir, progress: Progress) -> None:
         if listing is not None:
             _finish(site, run, phases, listing.state)
         holder = site.host().fact(LockOwner)
-        if holder is not None and (holder.run_id == run.run_id or lock.left(holder)):
-            release(site, holder.run_id)
+        if listing is None:  # an engine may be there, whoever has the lock
+            release(site, run.run_id, note=progress.note)
+        if holder is not None and (holder.run_id == run.run_id or _over(holder, run)):
+            if listing is not None or holder.run_id != run.run_id:
+                release(site, holder.run_id, note=progress.note)
             progress.note(f"Released the lock of {holder.run_id}.")
         elif holder is not None:
             progress.note(f"The host is in use by {holder.who} ({holder.run_id}); left as it is.")
+
+
+def _over(holder: Owner, run: RunDir) -> bool:
+    """Whether the holder is gone, or a run beside *run* that ended without giving back."""
+    state = RunDir(run.path.parent / holder.run_id).state()
+    return bool(lock.left(holder)) or (state is not None and state.state == "failed")
 
 
 def watch(agent: Agent, run: RunDir, progress: Progress) -> str:
@@ -172,8 +187,14 @@ def prepare(site: Site, recipe: Recipe) -> tuple[DataFile | None, Workload]:
     """The file of its workload, and the workload: whatever is wrong is told before anything begins.
 
     Raises:
-        UsageError: there is no such engine, launcher or file, or they cannot do what is asked.
+        UsageError: there is no such engine, launcher or file, or they cannot do what is asked;
+            or a rehearsal has no host.
     """
+    if site.url is not None and recipe.stands_for is not None:
+        raise UsageError(
+            "--rehearse starts a simulator, and this stack is servers that run already.",
+            "Rehearse on a host: `--stack local`.",
+        )
     mlnode.check(site, recipe)
     if site.url is None:
         rendering.rendered(recipe)
@@ -260,14 +281,14 @@ def _finish(
             agent.seal(run.run_id)
             phases.progress.note("The agent had died; what it had measured is sealed.")
         collect(agent, run, phases.progress.note)
+    try:
         if end == "failed" and site.url is None:  # its engine is as it was left, until now
             gather.failed(site.host(), run)
-    try:
         if end == "done":
             meanwhile()
     finally:  # Ctrl-C, too, leaves no engine behind
         with phases("stop"):
-            release(site, run.run_id, run.home)
+            release(site, run.run_id, run.home, note=phases.progress.note)
 
 
 def _once_more(host: Host, recipe: Recipe, target: Target, run: RunDir, phases: Phases) -> None:
@@ -332,8 +353,8 @@ def _still_prepared(site: Site, run: RunDir) -> BenchError:
     )
 
 
-def _never_started(site: Site, run: RunDir) -> BenchError:
-    release(site, run.run_id)
+def _never_started(site: Site, run: RunDir, progress: Progress) -> BenchError:
+    release(site, run.run_id, note=progress.note)
     if not run.whole:
         run.change(state="failed")
     return BenchError(

@@ -86,7 +86,7 @@ def held(host: Host, owner: Owner, note: Note) -> Iterator[Hold]:
     aside.tell = None
     late = _see_signs_of_life(aside, owner.run_id, note)
     lock.require_free(aside, owner.run_id)
-    late |= _wait_for_changes(aside, note)
+    late |= wait_for_changes(aside, note)
     lock.acquire(aside, leased, note)
     host.forget(*((LockOwner, Changing) if not late else ()))
     over = threading.Event()
@@ -128,7 +128,7 @@ def _see_signs_of_life(host: Host, run_id: str, note: Note) -> bool:
     return True
 
 
-def _wait_for_changes(host: Host, note: Note) -> bool:
+def wait_for_changes(host: Host, note: Note) -> bool:
     """Wait for the commands of a `fab` that is gone: they go on without it. Whether any did.
 
     Raises:

@@ -177,7 +177,8 @@ def _all_up(
 def _down(node: Node, stop_s: float) -> DynoError | None:
     """None, too, where there is nothing of ours to stop any more."""
     with suppress(LaunchError):
-        if node.state() != INFERENCE:
+        # STOPPED: our request may still be on its way, and it would serve when all is over.
+        if node.state() not in {INFERENCE, STOPPED}:
             return None
     try:
         node.down(stop_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 _BREAKS = set("\x85\u2028\u2029")
+#: Name and password in an address, wherever in a value that stands (`a @ https://…`).
+_USERINFO = re.compile(r"(https?://)[^/?#\s]*@", re.IGNORECASE)
 
 
 class Convert(Strict):
@@ -169,9 +172,18 @@ class Recipe(Strict):
         return self.load.protocol_points()
 
     def to_yaml(self) -> str:
-        """The recipe as it takes effect, defaults and overrides included."""
-        plain = self.model_dump()
+        """The recipe as it takes effect, defaults and overrides included; no passwords of URLs."""
+        plain = _without_userinfo(self.model_dump())
         text = str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
         if _BREAKS & set(text):  # PyYAML writes them as they are, and reads them as line ends
             text = str(yaml.safe_dump(plain, sort_keys=False))
         return text
+
+
+def _without_userinfo(value: Any) -> Any:
+    """Plain *value* with nobody's name and password in its addresses."""
+    if isinstance(value, dict):
+        return {key: _without_userinfo(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_userinfo(one) for one in value]
+    return _USERINFO.sub(r"\1[REDACTED]@", value) if isinstance(value, str) else value

@@ -36,8 +36,9 @@ from provisioning.diagnosis import gather
 from provisioning.engines.base import ProcessSpec
 from provisioning.engines.base import Site as Offer
 from provisioning.errors import DynoError
-from provisioning.facts.lock import Owner
-from provisioning.holding import held
+from provisioning.facts.changing import Changing
+from provisioning.facts.lock import LockOwner, Owner
+from provisioning.holding import Note, held, wait_for_changes
 from provisioning.host import Host
 from provisioning.launchers.base import Handle
 from provisioning.operations import agent as agent_operations
@@ -70,21 +71,38 @@ def prepared(
     with phases("connect"):
         deploy.prepare()
     ours = Owner(owner(), run.run_id, datetime.now(UTC).isoformat(timespec="seconds"))
-    with phases("provision"):
-        report = _provisioned(deploy, ours, phases)
-        _tell_shipped(report, data, phases.progress.note)
+    about: dict[str, Any] = {}
     try:
-        about: dict[str, Any] = {"provision": report.about()}
+        with phases("provision"):
+            report = _provisioned(deploy, ours, phases)
+            _tell_shipped(report, data, phases.progress.note)
+        about["provision"] = report.about()
         if wanted:
             host.gather(*deploy.facts)  # again, if anything was changed
             about["host"] = gpu_host.about(host, wanted)
         yield host, about
     except BaseException:
         state = run.state()
-        if state is not None and state.state == "opened":
-            with suppress(DynoError):
-                release(site, run.run_id)
+        if state is not None and state.state == "opened" and (about or _kept(site, run)):
+            _give_back(site, run, phases.progress.note)
         raise
+
+
+def _kept(site: Site, run: RunDir) -> bool:
+    """Whether the host's lock is the run's own already; no lease, which ends by itself."""
+    with suppress(DynoError):
+        found = site.host().fact(LockOwner)
+        return found is not None and found.run_id == run.run_id and not found.lease
+    return False
+
+
+def _give_back(site: Site, run: RunDir, note: Note) -> None:
+    """Release the host; trouble with that is told, for another is on its way up already."""
+    try:
+        release(site, run.run_id, note=note)
+    except DynoError as error:
+        again = f"`fab stop --stack {site.stack} --run {run.run_id}` tries again."
+        note(f"The host was not given back: {error.what} {again}")
 
 
 def _brought(host: Host, recipe: Recipe, data: DataFile | None) -> Iterator[Step]:
@@ -123,6 +141,10 @@ def _tell_shipped(report: Report, data: DataFile | None, note: Callable[[str], N
 def _provisioned(deploy: gpu_host.Deploy, ours: Owner, phases: Phases) -> Report:
     """Do what is to do, if anything; the lock is the run's afterwards."""
     note = phases.progress.note
+    before = deploy.host.fact(LockOwner)
+    if before and before.run_id != ours.run_id and lock.left(before):
+        # A container with a restart policy comes back with its host.
+        launch.stop(deploy.host.fork(), before.run_id)
     if not deploy.work:
         lock.acquire(deploy.host.fork(), ours, note)  # what is known of the host stays true
         return deploy.plan()
@@ -235,16 +257,27 @@ def _keep(home: Path, run_id: str, logs: Mapping[str, str]) -> None:
         (home / file).write_text(log)
 
 
-def release(site: Site, run_id: str, home: Path | None = None) -> None:
+def release(
+    site: Site, run_id: str, home: Path | None = None, *, note: Note = lambda _: None
+) -> None:
     """Stop the run's engines, where they are ours, and give the host back.
 
     What engines beside the first have said comes to *home* before: the agent keeps that of the
-    first only, as ``server.log``.
+    first only, as ``server.log``. One that is being started still, by a `fab` that was cut off,
+    is waited for, which *note* is told.
 
     Raises:
+        HostError: its start does not end.
         LaunchError: an engine does not go.
     """
     host = site.host()
+    host.gather(LockOwner, Changing)
+    holder = host.fact(LockOwner)
+    # What changes a host that is somebody else's by now is theirs.
+    ours = holder is None or holder.run_id == run_id
+    if site.url is None and ours and wait_for_changes(host, note):
+        host.forget(LockOwner)
+    known = host.fork()
     if site.url is None:
         _, logs = launch.stop_with_logs(host, run_id, _RESCUED_LINES if home else 0)
         with suppress(OSError):
@@ -252,7 +285,7 @@ def release(site: Site, run_id: str, home: Path | None = None) -> None:
     else:  # the key of a server that is not ours
         mlnode.release(host, run_id)
         host.execute(Command("rm", "-rf", host.path("engines", run_id)), label="bench.key")
-    host.apply(lock.released, run_id)
+    known.apply(lock.released, run_id)  # it looks at the lock anew, there
 
 
 def _served_elsewhere(

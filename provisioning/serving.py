@@ -63,7 +63,7 @@ def stop(site: Site, run: RunDir, progress: Progress) -> None:
         with suppress(DynoError, OSError):
             logs = launch.logs(site.host(), run.run_id, _RESCUED_LINES)
             (run.home / "server.log").write_text(logs.get(run.run_id, ""))
-        release(site, run.run_id, run.home)
+        release(site, run.run_id, run.home, note=progress.note)
         run.change(state=SERVED)
 
 

@@ -83,7 +83,7 @@ def ask(host: Host, target: Target, *, gpu: bool = False) -> Smoke:
         "model": target.model,
         "api": target.api,
         "api_key_file": target.api_key_file,
-        "pids": [one.pid for one in target.engines],
+        "pids": _pids(target),
         "gpu": gpu,
         "tokens": TOKENS,
         "timeout_s": _ANSWER_S,
@@ -102,3 +102,9 @@ def ask(host: Host, target: Target, *, gpu: bool = False) -> Smoke:
             log=done.stderr,
         ) from None
     return Smoke(tuple(Check(**check) for check in told.pop("checks")), **told)
+
+
+def _pids(target: Target) -> list[int]:
+    """Of the engines; a front before them, which is the last one, needs no GPU."""
+    pids = [one.pid for one in target.engines]
+    return pids[:-1] if len(pids) > len(target.base_urls) else pids

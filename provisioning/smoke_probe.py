@@ -10,6 +10,7 @@ import functools
 import glob
 import http.client
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -129,19 +130,26 @@ def family(pids: list[int]) -> set[int]:
 
 
 def gpu(task: dict[str, Any]) -> str:
-    """The engine's processes are on a GPU; or, where those cannot be told, its memory is taken."""
+    """Each engine has a process on a GPU; or, where none can be told, memory is taken."""
     if not shutil.which("nvidia-smi"):
         raise RefusedError("there is no nvidia-smi")
-    mine = family(task["pids"])
-    apps = [row for row in smi("--query-compute-apps=pid,used_memory") if row[0].isdigit()]
-    own = [row for row in apps if int(row[0]) in mine]
-    if own:
-        return ", ".join(f"process {row[0]}: {row[1]} MiB" for row in own)
+    apps = [row for row in smi("--query-compute-apps=pid,used_memory") if here(row[0])]
+    families = {pid: family([pid]) for pid in task["pids"] if here(str(pid))}
+    if apps and families:
+        own = {n: [row for row in apps if int(row[0]) in of] for n, of in families.items()}
+        if bare := [str(pid) for pid, rows in own.items() if not rows]:
+            raise RefusedError(f"nothing of process {', '.join(bare)} is on a GPU, others are")
+        return ", ".join(f"process {r[0]}: {r[1]} MiB" for rows in own.values() for r in rows)
     used = [row for row in smi("--query-gpu=index,memory.used") if row[1].isdigit()]
     taken = [row for row in used if int(row[1]) >= IDLE_MIB]
     if taken:
         return ", ".join(f"GPU {row[0]}: {row[1]} MiB" for row in taken)
     raise RefusedError("no GPU has any memory in use: the engine runs without")
+
+
+def here(pid: str) -> bool:
+    """There is such a process: in a container the driver may know them by other numbers."""
+    return pid.isdigit() and os.path.exists(f"/proc/{pid}")  # noqa: PTH110 - few imports
 
 
 def smi(query: str) -> list[list[str]]:

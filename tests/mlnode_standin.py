@@ -32,7 +32,8 @@ class Faults:
     """What goes wrong: nothing, by default.
 
     `state`: what it does when it is first asked (POW …). `refusal`: vLLM's start fails with that.
-    `dies`: vLLM ends while it loads. `load_s`: how long loading takes. `says`: the body of any
+    `dies`: vLLM ends while it loads. `begins_s`: before there is a process of it.
+    `load_s`: how long loading takes. `says`: the body of any
     answer instead of its own; `status` its code. `other_model`: what is served instead.
     `answer_lost`: a proxy gives up on the long answer, with 504.
     """
@@ -40,6 +41,7 @@ class Faults:
     state: str = "STOPPED"
     refusal: str = ""
     dies: bool = False
+    begins_s: float = 0.0
     load_s: float = 0.0
     says: str | None = None
     status: int = 200
@@ -116,6 +118,7 @@ class Standin:
 
     def _started(self, model: str) -> tuple[int, str]:
         self.end()
+        threading.Event().wait(self.faults.begins_s)  # as long as the node says nothing
         if self.faults.refusal:
             return 200, json.dumps({"status": "ERROR", "message": self.faults.refusal})
         loading = ("-c", f"import time; time.sleep({0.3 if self.faults.dies else 3600})")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
 from tests.lab.host import LabHost
-from tests.lab.lab import Lab
 from tests.lab_tests.apt_held import (
     ASKED,
     MANY,
@@ -16,11 +14,10 @@ from tests.lab_tests.apt_held import (
     Holding,
     Stopped,
     audit,
-    begin_bare,
     installed,
     until,
 )
-from tests.lab_tests.stacks import LabStack, stack_of
+from tests.lab_tests.stacks import LabStack
 
 pytestmark = [pytest.mark.integration, pytest.mark.lab]
 
@@ -30,27 +27,6 @@ setsid unattended-upgrade >/dev/null 2>&1 & p=$!
 held() { lslocks -rno PID,PATH | grep -q "^ *$p .*unattended-upgrades.lock"; }
 until held; do kill -0 $p || exit; done
 kill -STOP $p && echo $p"""
-
-
-@pytest.fixture(scope="module")
-def host(lab: Lab) -> Iterator[LabHost]:
-    """One for all tests here; each begins without our packages."""
-    found = lab.host()
-    yield found
-    lab.remove(found)
-
-
-@pytest.fixture(scope="module")
-def stack(host: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
-    """The stack of that host."""
-    with stack_of(tmp_path_factory.mktemp("stack"), host) as found:
-        yield found
-
-
-@pytest.fixture
-def bare(host: LabHost) -> LabHost:
-    """The host without what these tests install."""
-    return begin_bare(host)
 
 
 @pytest.mark.parametrize("moment", ["APT::Update::Pre-Invoke", "DPkg::Post-Invoke"])

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from provisioning.operations import apt
 from provisioning.operations.apt import Archive
 from tests.lab.host import LabHost
 from tests.lab.lab import Lab
-from tests.lab_tests.apt_held import ASKED, PACKAGES, Holding, audit, begin_bare, installed, until
+from tests.lab_tests.apt_held import ASKED, PACKAGES, Holding, audit, installed, until
 from tests.lab_tests.deploying import logged_in
 from tests.lab_tests.stacks import LabStack, stack_of
 
@@ -27,27 +27,6 @@ T = TypeVar("T")
 pytestmark = [pytest.mark.integration, pytest.mark.lab]
 
 ARCHIVE_KEY = "B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8"
-
-
-@pytest.fixture(scope="module")
-def host(lab: Lab) -> Iterator[LabHost]:
-    """One for all tests that can share it; each begins without our packages."""
-    found = lab.host()
-    yield found
-    lab.remove(found)
-
-
-@pytest.fixture(scope="module")
-def stack(host: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
-    """The stack of that host."""
-    with stack_of(tmp_path_factory.mktemp("stack"), host) as found:
-        yield found
-
-
-@pytest.fixture
-def bare(host: LabHost) -> LabHost:
-    """The host without what these tests install."""
-    return begin_bare(host)
 
 
 def test_a_dry_run_changes_nothing(lab: Lab, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from provisioning.operations import agent as shipping
 from tests.lab.host import LabHost
 from tests.lab.lab import Lab
 from tests.lab_tests.deploying import logged_in
-from tests.lab_tests.stacks import LabStack, stack_of
+from tests.lab_tests.stacks import LabStack
 
 pytestmark = [pytest.mark.integration, pytest.mark.lab]
 
@@ -51,12 +51,6 @@ def host(lab: Lab) -> Iterator[LabHost]:
     made = lab.host(gpu="rtx-pro-6000x1")
     yield made
     lab.remove(made)
-
-
-@pytest.fixture(scope="module")
-def stack(host: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
-    with stack_of(tmp_path_factory.mktemp("stack"), host) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

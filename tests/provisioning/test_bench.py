@@ -6,17 +6,18 @@ import json
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench_agent.protocol import RunStatus
+from bench_agent.protocol import RunStatus, Target
 from provisioning import bench, recipe, rundir
 from provisioning.errors import BenchError, HostError, LaunchError, UsageError
 from provisioning.outcome import require_fit
+from provisioning.progress import Phases
 from provisioning.recipe_schema import Recipe
 from provisioning.remote import LocalRemote, SshRemote
 from provisioning.rundir import RunDir
@@ -298,3 +299,92 @@ def test_the_key_of_somebody_elses_server_does_not_stay(
 
     found = [p for p in tmp_path.rglob("*") if p.is_file() and b"planted-key" in p.read_bytes()]
     assert [] == found
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Site:
+    """This machine as a host."""
+    (tmp_path / "host").mkdir()
+    return Site("local", LocalRemote(tmp_path), str(tmp_path / "host"))
+
+
+def test_stop_ends_an_engine_whose_lock_is_gone(here: Site, tmp_path: Path) -> None:
+    """Of a run that the agent never heard of: engines go by the run's id."""
+    run = rundir.open_run(tmp_path, "local", "rehearsal", "me")
+    folder = tmp_path / "host" / "engines" / run.run_id
+    folder.mkdir(parents=True)
+    (folder / "engine.sh").write_text('touch "${0%/*}/stopped"')
+
+    bench.stop(here, run, Told())
+
+    assert (folder / "stopped").exists()
+
+
+@pytest.mark.parametrize(("state", "kept"), [("failed", False), ("launched", True)])
+def test_stop_frees_the_host_of_a_run_that_failed(
+    here: Site, tmp_path: Path, state: str, kept: bool
+) -> None:
+    """It ended without giving back; one that may be at work is left alone."""
+    other = rundir.open_run(tmp_path, "local", "rehearsal", "me")
+    other.change(state=state)
+    lock = tmp_path / "host" / "lock"
+    lock.mkdir()
+    owner = {"who": "me", "run_id": other.run_id, "since": "now"}
+    (lock / "owner.json").write_text(json.dumps(owner))
+
+    bench.stop(here, rundir.open_run(tmp_path, "local", "rehearsal", "me"), Told())
+
+    assert kept == lock.exists()
+
+
+def test_a_run_that_the_agent_refuses_is_given_back(
+    here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is to come home: for whoever prepared the host it was never launched."""
+    states: list[str] = []
+
+    @contextmanager
+    def prepared(_: Site, __: Recipe, run: RunDir, *___: object) -> Iterator[Any]:
+        try:
+            yield here.host(), {}
+        finally:
+            states.append(getattr(run.state(), "state", ""))
+
+    def refuse(*_: object) -> None:
+        raise BenchError("The agent did not start the run.", "Mend the recipe.")
+
+    target = Target(("http://127.0.0.1:9",), "m", "chat")
+    monkeypatch.setattr(bench, "prepared", prepared)
+    monkeypatch.setattr(bench, "serve", lambda *_: (target, {}))
+    monkeypatch.setattr("provisioning.agent.Agent.start", refuse)
+    with pytest.raises(BenchError, match="did not start"):
+        bench.bench(here, _recipe(), tmp_path, Told())
+
+    (run,) = rundir.runs(tmp_path, "local")
+    assert (["opened"], "failed") == (states, getattr(run.state(), "state", ""))
+
+
+def test_ctrl_c_while_a_failed_run_is_explained_leaves_no_engine(
+    here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is released all the same."""
+    released: list[str] = []
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "collect", lambda *_: None)
+    monkeypatch.setattr("provisioning.diagnosis.gather.failed", interrupted)
+    monkeypatch.setattr(bench, "release", lambda _, run_id, *__, **___: released.append(run_id))
+    run = rundir.open_run(tmp_path, "local", "rehearsal", "me")
+    with pytest.raises(KeyboardInterrupt):
+        bench._finish(here, run, Phases(Told()), "failed")
+
+    assert [run.run_id] == released
+
+
+def test_a_rehearsal_needs_a_host(tmp_path: Path) -> None:
+    """A server that runs already cannot be a simulator."""
+    there = Site("url", LocalRemote(tmp_path), str(tmp_path), url="http://127.0.0.1:9")
+    with pytest.raises(UsageError, match="--rehearse starts a simulator"):
+        bench.prepare(there, recipe.load("rehearsal", rehearse=True))

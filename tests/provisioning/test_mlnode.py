@@ -306,6 +306,24 @@ def test_a_node_that_does_not_stop_is_told(
     assert "fab stop" in caught.value.advice
 
 
+@pytest.mark.integration
+def test_a_node_that_is_given_up_before_it_began_is_told_to_stop(
+    node: Callable[..., Standin],
+) -> None:
+    """Our request may still be on its way while it says STOPPED; then it would serve for nobody."""
+    one = node(begins_s=2.0)
+    site = site_of(one)
+    with pytest.raises(LaunchError, match="'start' took longer"):
+        up(site, small("timeouts.phases.start_s=0.5"))
+    before = one.state
+
+    mlnode.release(site.host(), RUN)
+
+    assert ("STOPPED", "STOPPED") == (before, one.state)
+    assert "POST /api/v1/inference/down" == one.calls[-1]
+    assert 1 == len(one.asked)
+
+
 def test_a_stack_without_nodes_is_refused() -> None:
     """Before anything begins, with what to do."""
     with pytest.raises(UsageError, match="the server at a URL has none"):

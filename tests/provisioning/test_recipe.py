@@ -135,6 +135,26 @@ def test_the_effective_recipe_reads_back_as_itself(
     assert one == Recipe.named("x", yaml.safe_load(one.to_yaml()))
 
 
+def test_no_password_of_a_url_is_kept() -> None:
+    """What comes home names the host it came from, and can be read again."""
+    url = "https://who:m4rker-p@ss@index.test:8/simple?a=b@c"
+    data = MINIMAL | {
+        "model": {"name": "m", "hub": url},
+        "host": {"python": {"packages": [f"a @ {url}"], "index_url": url}},
+    }
+    text = Recipe.named("x", data).to_yaml()
+    kept = Recipe.named("x", yaml.safe_load(text))
+
+    plain = "https://[REDACTED]@index.test:8/simple?a=b@c"
+    assert [] == [word for word in ("who:", "m4rker", "ss@") if word in text]
+    assert kept.host.python is not None
+    assert (plain, plain, [f"a @ {plain}"]) == (
+        kept.model.hub,
+        kept.host.python.index_url,
+        kept.host.python.packages,
+    )
+
+
 @pytest.mark.parametrize("text", ["\x85", "a\u2028b", "\u2029", "grüße"])
 def test_odd_line_ends_read_back_as_themselves(text: str) -> None:
     """YAML takes more than one character for the end of a line."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +13,13 @@ from typing import Any
 import pytest
 
 from bench_agent.protocol import EngineProcess
-from provisioning import bench, needs, offers, recipe, serve
-from provisioning.command import Secret
+from provisioning import bench, exchange, holding, needs, offers, recipe, rundir, serve
+from provisioning.command import Command, Secret
 from provisioning.engines.base import Weights
 from provisioning.errors import LaunchError
+from provisioning.facts.lock import LockOwner
 from provisioning.outcome import require_fit
+from provisioning.progress import Phases
 from provisioning.recipe_schema import Recipe
 from provisioning.remote import LocalRemote
 from provisioning.rundir import RunDir
@@ -142,3 +146,105 @@ def test_without_weights_there_is_no_model_and_no_cache() -> None:
     host = gpu_hosts.fresh(Pythons=PYTHONS)
     (site,) = offers.offers(host, asked, needs.of(asked, None, "/w"), KEY)
     assert (None, None, None, ()) == (site.weights, site.cache, site.environment, site.gpus)
+
+
+RUN = "20260101T000000Z-rehearsal-0a1b"
+#: An engine that is there: it says that it was stopped.
+STOPS = 'touch "${0%/*}/stopped"'
+
+
+@pytest.fixture
+def url_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A host that nothing has to be brought to."""
+    monkeypatch.setattr(serve, "_brought", lambda *_: ())
+    return Site("local", LocalRemote(tmp_path), str(tmp_path / "host"), url="http://127.0.0.1:9")
+
+
+def engine_of(tmp_path: Path, run_id: str) -> Path:
+    """The folder of an engine of *run_id*."""
+    folder = tmp_path / "host" / "engines" / run_id
+    folder.mkdir(parents=True)
+    (folder / "engine.sh").write_text(STOPS)
+    return folder
+
+
+def test_an_engine_that_is_being_started_is_waited_for(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its start goes on when `fab` was cut off: it is told, and stopped once it is there."""
+    monkeypatch.setattr(holding, "_POLL_S", 0.02)
+    folder = tmp_path / "host" / "engines" / RUN
+    folder.mkdir(parents=True)
+    os.mkfifo(tmp_path / "pipe")
+    work = Command.shell('cat "$1" >"$2"', str(tmp_path / "pipe"), f"{folder}/engine.sh")
+    script = exchange.changing([work], site.workdir, "b0", "me")
+    with subprocess.Popen(["/bin/sh", "-c", exchange.SHELL], stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(script.encode())
+        process.stdin.close()
+        pipe = (tmp_path / "pipe").open("w")
+        said: list[str] = []
+
+        def note(text: str) -> None:
+            said.append(text)
+            pipe.write(STOPS)
+            pipe.close()
+
+        serve.release(site, RUN, note=note)
+        pipe.close()
+    assert ["still going on" in text for text in said] == [True]
+    assert (folder / "stopped").exists()
+
+
+def test_a_host_that_is_not_given_back_is_told(
+    url_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what tries again; what failed before it is the error still."""
+
+    def stays(*_: object, **__: object) -> None:
+        raise LaunchError("The engine stays.", "Look.")
+
+    monkeypatch.setattr(serve, "release", stays)
+    told, run = Told(), rundir.open_run(tmp_path, "local", "rehearsal", "me")
+    with pytest.raises(KeyboardInterrupt), serve.prepared(url_site, small(), run, Phases(told)):
+        raise KeyboardInterrupt
+    again = f"`fab stop --stack local --run {run.run_id}` tries again."
+    assert [f"The host was not given back: The engine stays. {again}"] == told.notes
+
+
+def test_ctrl_c_right_after_the_lock_was_taken_frees_it(
+    url_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the run has anything else on the host."""
+    run, owners = rundir.open_run(tmp_path, "local", "rehearsal", "me"), []
+
+    def interrupted(*_: object) -> None:
+        owners.append(url_site.host().fact(LockOwner))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(serve, "_tell_shipped", interrupted)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        serve.prepared(url_site, small(), run, Phases(Told())),
+    ):
+        raise AssertionError
+    assert [run.run_id] == [owner and owner.run_id for owner in owners]
+    assert url_site.host().fact(LockOwner) is None
+
+
+@pytest.mark.parametrize("boot", ["0e5f54b1-another-boot", ""])
+def test_an_engine_that_came_back_with_its_host_is_stopped(
+    url_site: Site, tmp_path: Path, boot: str
+) -> None:
+    """A run's that lost its lock by a new boot; where the lock is free, nothing is asked."""
+    back = engine_of(tmp_path, RUN)
+    if boot:
+        lock = tmp_path / "host" / "lock"
+        lock.mkdir()
+        (lock / "beat").write_text(f"{boot} 1\n")
+        (lock / "owner.json").write_text(json.dumps({"who": "a", "run_id": RUN, "since": "now"}))
+    run = rundir.open_run(tmp_path, "local", "rehearsal", "me")
+    with serve.prepared(url_site, small(), run, Phases(Told())):
+        pass
+    assert bool(boot) == (back / "stopped").exists()
+    assert (3 if boot else 2) == url_site.remote.exchanges

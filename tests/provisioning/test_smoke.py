@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -254,9 +255,15 @@ def test_a_child_of_the_engine_on_a_gpu_is_enough(
 @pytest.mark.parametrize(
     ("apps", "used", "ok", "what"),
     [
-        ("1, 31000", "0, 41000", True, "GPU 0: 41000 MiB"),  # seen under other numbers
+        ("", "0, 41000", True, "GPU 0: 41000 MiB"),
+        ("4194399, 31000", "0, 41000", True, "GPU 0: 41000 MiB"),  # seen under other numbers
         ("", "0, 614", False, "no GPU has any memory in use: the engine runs without"),
-        ("1, [N/A]", "0, [N/A]", False, "no GPU has any memory in use: the engine runs without"),
+        (
+            "4194399, [N/A]",
+            "0, [N/A]",
+            False,
+            "no GPU has any memory in use: the engine runs without",
+        ),
     ],
 )
 def test_memory_that_is_taken_tells_where_processes_do_not(  # noqa: PLR0917 - a table
@@ -266,6 +273,34 @@ def test_memory_that_is_taken_tells_where_processes_do_not(  # noqa: PLR0917 - a
     check = gpu(tmp_path, apps, used, monkeypatch)
 
     assert (ok, what) == (check["ok"], check["what"])
+
+
+@pytest.mark.integration
+def test_memory_of_somebody_else_is_not_the_engines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each engine has to have a process on a GPU, where processes are told."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        pids = [child.pid, os.getpid()]
+        others = gpu(tmp_path, "1, 31000", "0, 41000", monkeypatch)
+        (tmp_path / "bin" / "nvidia-smi").write_text(f"#!/bin/sh\necho {os.getpid()}, 31000\n")
+        one = smoke_probe.smoke({"base_urls": [], "gpu": True, "pids": pids})["checks"][0]
+        child.communicate(b"\n")
+
+    nothing = "nothing of process {} is on a GPU, others are"
+    assert (False, nothing.format(os.getpid())) == (others["ok"], others["what"])
+    assert (False, nothing.format(child.pid)) == (one["ok"], one["what"])
+
+
+def test_a_front_needs_no_gpu() -> None:
+    """It stands last, and requests go to it alone."""
+    engines = tuple(EngineProcess(pid, 1, "b") for pid in (11, 12, 13))
+    both = replace(target(None, "http://a", "http://b"), engines=engines[:2])
+
+    assert ([11, 12], [11, 12]) == (
+        smoke._pids(replace(target(None, "http://a"), engines=engines)),
+        smoke._pids(both),
+    )
 
 
 def test_a_host_without_the_tool_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import statistics
@@ -27,6 +28,9 @@ BEAT_S = 5.0
 NOBODY = "http://127.0.0.1:9/v1/"
 _MOST_LINES = 2_000_000
 _SHORTEST = 1000
+#: Held while the tool is started, and for good by who ends everything.
+STARTING = threading.Lock()
+RUNNING: list[tuple[subprocess.Popen[bytes], dict[str, Any]]] = []
 _SQL = "SELECT n_input, n_output, ttft, start_time, end_time, status FROM Measurements"
 
 
@@ -89,18 +93,34 @@ def play(task: dict[str, Any], settings: dict[str, Any], key: str) -> str:
     argv = [task["program"], "measure-from-yaml", "--db", DB, "/dev/stdin"]
     whole = json.dumps([settings | {"api_key": key or "EMPTY"}])  # JSON is YAML
     with open(LOG, "wb") as log:  # noqa: PTH123 - few imports
-        tool = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=log, stderr=log, env=env, start_new_session=True
-        )
+        with STARTING:
+            tool = subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=log, stderr=log, env=env, start_new_session=True
+            )
+            RUNNING[:] = [(tool, task)]
         try:
             tool.communicate(whole.encode(), timeout=task["limit_s"])
         except subprocess.TimeoutExpired:
             return f"it did not end within {task['limit_s']:.0f} s"
         finally:
-            if tool.poll() is None:
-                os.killpg(tool.pid, signal.SIGKILL)
-                tool.wait()
+            end(tool)
     return "" if tool.returncode == 0 else f"it ended with {tool.returncode}"
+
+
+def end(tool: subprocess.Popen[bytes]) -> None:
+    """Nothing of it is left."""
+    if tool.poll() is None:
+        os.killpg(tool.pid, signal.SIGKILL)
+        tool.wait()
+
+
+def cut() -> None:
+    """Nobody listens any more: the tool must not go on beside another measurement."""
+    STARTING.acquire()
+    for tool, task in RUNNING:
+        end(tool)
+        shutil.rmtree(task["folder"], ignore_errors=True)  # nobody comes for it
+    os._exit(1)
 
 
 def figures() -> dict[str, float]:
@@ -184,15 +204,20 @@ def main() -> None:
     over = threading.Event()
 
     def beat() -> None:
-        while not over.wait(BEAT_S):
-            print('{"beat": 1}', flush=True)
+        try:
+            while not over.wait(BEAT_S):
+                print('{"beat": 1}', flush=True)
+        except OSError:
+            cut()
 
-    threading.Thread(target=beat, daemon=True).start()
+    beating = threading.Thread(target=beat, daemon=True)
+    beating.start()
     try:
         end = measured(json.loads(sys.argv[1]))
     except (OSError, RuntimeError, ValueError, sqlite3.Error) as error:
         end = {"reason": f"it could not be run: {error}"}
     over.set()
+    beating.join()  # one that ends everything is not to be left half-way
     print(json.dumps({"end": end}), flush=True)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,9 @@ LOG, RESULT = "vllm-bench.log", "result.json"
 BEAT_S = 5.0
 #: Where its folder is seen in a container.
 INSIDE = "/opinion"
+#: Held while the tool is started, and for good by who ends everything.
+STARTING = threading.Lock()
+RUNNING: list[tuple[subprocess.Popen[bytes], dict[str, Any], dict[str, Any]]] = []
 
 
 def command(task: dict[str, Any], engine: dict[str, Any]) -> list[str]:
@@ -61,10 +65,12 @@ def play(task: dict[str, Any], engine: dict[str, Any], key: str) -> str:
     own = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
     env = own | {"HOME": task["folder"], "NO_PROXY": "*", "OPENAI_API_KEY": key or "EMPTY"}
     with Path(LOG).open("wb") as log:
-        tool = subprocess.Popen(
-            command(task, engine), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env=env | environment(engine), start_new_session=True,
-        )  # fmt: skip
+        with STARTING:
+            tool = subprocess.Popen(
+                command(task, engine), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=env | environment(engine), start_new_session=True,
+            )  # fmt: skip
+            RUNNING[:] = [(tool, task, engine)]
         try:
             tool.wait(task["limit_s"])
         except subprocess.TimeoutExpired:
@@ -83,6 +89,15 @@ def end(tool: subprocess.Popen[bytes], task: dict[str, Any], engine: dict[str, A
     if engine.get("container"):
         name = f"{task['container']}-opinion"
         subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
+
+
+def cut() -> None:
+    """Nobody listens any more: the tool must not go on beside another measurement."""
+    STARTING.acquire()
+    for tool, task, engine in RUNNING:
+        end(tool, task, engine)
+        shutil.rmtree(task["folder"], ignore_errors=True)  # nobody comes for it
+    os._exit(1)
 
 
 def measured(task: dict[str, Any]) -> dict[str, Any]:
@@ -111,15 +126,20 @@ def main() -> None:
     over = threading.Event()
 
     def beat() -> None:
-        while not over.wait(BEAT_S):
-            print('{"beat": 1}', flush=True)
+        try:
+            while not over.wait(BEAT_S):
+                print('{"beat": 1}', flush=True)
+        except OSError:
+            cut()
 
-    threading.Thread(target=beat, daemon=True).start()
+    beating = threading.Thread(target=beat, daemon=True)
+    beating.start()
     try:
         said = measured(json.loads(sys.argv[1]))
     except (OSError, ValueError, LookupError) as error:
         said = {"reason": f"it could not be run: {type(error).__name__}: {error}"}
     over.set()
+    beating.join()  # one that ends everything is not to be left half-way
     print(json.dumps({"end": said}), flush=True)
 
 

@@ -103,13 +103,28 @@ def test_it_plays_the_same_load() -> None:
     for each in (
         "--backend openai --endpoint /v1/completions --base-url http://127.0.0.1:8000 --model m",
         "--num-prompts 30 --max-concurrency 4 --request-rate 2.5 --burstiness 0.5",
-        "--dataset-name random --seed 1 --random-input-len 128 --random-output-len 64",
+        "--random-input-len 128 --random-output-len 64",
         "--ignore-eos",
         "--percentile-metrics ttft,tpot,itl,e2el",
     ):
         assert each in said
     assert "--temperature" not in said
     assert "--request-rate inf" in words(protocol.Point("00", 30))
+
+
+def test_each_point_has_prompts_of_its_own() -> None:
+    """Those of the point before would come from the engine's prefix cache."""
+    said = [words(protocol.Point(name, 30)).split() for name in ("00-c2", "01-c4", "00-c2")]
+    one, other, again = (each[each.index("--seed") + 1] for each in said)
+    assert (one, 1 + 2**30 > int(one) > 0) == (again, True)
+    assert one != other
+
+
+def test_a_temperature_that_is_its_own_is_noted() -> None:
+    """Where the recipe says none; one that it says is the same for both."""
+    point = protocol.Point("00", 30)
+    assert "temperature 0" in " ".join(vllm._notes(asked(point)))
+    assert "temperature" not in " ".join(vllm._notes(asked(point, "load.temperature=0.5")))
 
 
 def test_a_ramp_and_what_requests_bear() -> None:
