@@ -15,10 +15,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.lab]
 
 #: Those that need no Docker first: the host is fresh.
 RECIPES = (
-    ("azure-qwen3-32b-precision", "systemd"),
-    ("l40s-llama-fp8", "systemd"),
-    ("spark-vllm", "compose"),
-    ("g4-qwen3-32b-fp8", "docker_run"),
+    ("azure-qwen3-32b-precision:nvfp4", "systemd"),
+    ("l40s-llama-fp8:8b-fp8", "systemd"),
+    ("spark-vllm:throughput", "compose"),
+    ("g4-qwen3-32b-fp8:8gpu", "docker_run"),
 )
 
 
