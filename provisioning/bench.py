@@ -58,15 +58,7 @@ def bench(
     """
     require_room(site, [recipe], results)
     data, workload = prepare(site, recipe)
-    run = rundir.open_run(
-        results,
-        site.stack,
-        recipe.name,
-        owner(),
-        variant=recipe.variant,
-        series_id=series_id,
-        rehearsal=recipe.stands_for is not None,
-    )
+    run = open_run(site, recipe, results, series_id)
     if opened:
         opened(run)
     phases = Phases(progress)
@@ -95,6 +87,23 @@ def bench(
             end = watch(agent, run, progress)
         _finish(site, run, phases, end, lambda: _once_more(host, recipe, target, run, phases))
     return run
+
+
+def open_run(site: Site, recipe: Recipe, results: Path, series_id: str | None = None) -> RunDir:
+    """The directory of a new run of *recipe*; see `rundir.open_run`.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    return rundir.open_run(
+        results,
+        site.stack,
+        recipe.name,
+        owner(),
+        variant=recipe.variant,
+        series_id=series_id,
+        rehearsal=recipe.stands_for is not None,
+    )
 
 
 def attach(site: Site, run: RunDir, progress: Progress) -> None:

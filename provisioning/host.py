@@ -92,12 +92,15 @@ class Host:
         if not facts:
             return
         facts.sort(key=lambda fact: fact.command.sudo)  # they share one call of sudo
-        commands = [fact.command for fact in facts]
+        # Two facts may read the answer to one command.
+        asked = [(fact, fact.command) for fact in facts]
+        commands = list(dict.fromkeys(command for _, command in asked))
         boundary = secrets.token_hex(16)
         script = exchange.asking(commands, self.workdir, boundary)
         sent = self._sent(script, boundary, FACTS_TIMEOUT_S)
         answers = exchange.answers(sent, boundary)
-        trouble = [self._learnt(*each) for each in zip(facts, answers, strict=False)]
+        heard = dict(zip(commands, answers, strict=False))
+        trouble = [self._learnt(f, heard[command]) for f, command in asked if command in heard]
         self._require_whole(commands, answers, sent, boundary)
         for error in filter(None, trouble):
             raise error

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from provisioning import readiness
+from provisioning import at_once, readiness
+from provisioning.at_once import OverError
 from provisioning.errors import DynoError
 from provisioning.host import Host
 from provisioning.launchers.base import Handle
 from provisioning.readiness import Progress, Ready, Teller
 from provisioning.recipe_schema import Timeouts
-
-
-class _OverError(Exception):
-    """Another engine has ended: nobody waits for this one any more."""
 
 
 def wait(
@@ -29,27 +26,14 @@ def wait(
     if len(handles) == 1:
         return (readiness.wait(host, handles[0], timeouts, Teller(note)),)
     waits = [_Wait(host, handle, timeouts, note, number) for number, handle in enumerate(handles)]
-    over = threading.Event()
-    failed: list[tuple[int, BaseException]] = []
 
-    def one(wait: _Wait) -> Ready | None:
+    def named(wait: _Wait, over: threading.Event) -> Ready:
         try:
             return wait.run(over)
-        except _OverError:
-            return None
-        except BaseException as error:  # noqa: BLE001 - raised again by who waits for all
-            failed.append((wait.number, error))
-            over.set()
-            return None
+        except DynoError as error:
+            raise _named(wait.number, error, handles) from None
 
-    with ThreadPoolExecutor(len(waits)) as pool:
-        try:
-            found = list(pool.map(one, waits))
-        finally:  # Ctrl-C, too, ends them within a second
-            over.set()
-    if failed:
-        raise _named(*failed[0], handles)
-    return tuple(ready for ready in found if ready)
+    return at_once.all_or_none([partial(named, wait) for wait in waits])
 
 
 class _Wait:
@@ -70,14 +54,13 @@ class _Wait:
     def run(self, over: threading.Event) -> Ready:
         def hear(now: Progress) -> None:
             if over.is_set():
-                raise _OverError
+                raise OverError
             self._teller(now)
 
         return readiness.wait(self._host, self._handle, self._timeouts, hear)
 
 
-def _named(number: int, error: BaseException, handles: Sequence[Handle]) -> BaseException:
-    if isinstance(error, DynoError):
-        which = f"engine {number + 1} of {len(handles)} ({handles[number].run_id})"
-        error.what = f"{error.what.rstrip('.')}; it was {which}."
+def _named(number: int, error: DynoError, handles: Sequence[Handle]) -> DynoError:
+    which = f"engine {number + 1} of {len(handles)} ({handles[number].run_id})"
+    error.what = f"{error.what.rstrip('.')}; it was {which}."
     return error

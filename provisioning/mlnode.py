@@ -12,16 +12,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from bench_agent.protocol import Target
-from provisioning import smoke
+from provisioning import at_once, smoke
 from provisioning.command import Command, Secret
 from provisioning.engines import mlnode as engine
 from provisioning.errors import DynoError, LaunchError, UsageError
 from provisioning.host import Host
 from provisioning.mlnode_api import INFERENCE, STOPPED, Node, SilentError
-from provisioning.mlnode_wait import OverError, Wait
+from provisioning.mlnode_wait import Wait
 from provisioning.operations import files
 from provisioning.progress import Progress
 from provisioning.readiness import Ready
@@ -151,27 +152,11 @@ def _all_up(
     progress: Progress,
 ) -> list[Ready]:
     """All at the same time; the first that fails ends the wait for all."""
-    over = threading.Event()
-    failed: list[BaseException] = []
 
-    def one(node: Node) -> Ready | None:
-        try:
-            return Wait(node, recipe.timeouts, progress.note, over).run(body, key)
-        except OverError:
-            return None
-        except BaseException as error:  # noqa: BLE001 - raised again by who waits for all
-            failed.append(error)
-            over.set()
-            return None
+    def up(node: Node, over: threading.Event) -> Ready:
+        return Wait(node, recipe.timeouts, progress.note, over).run(body, key)
 
-    with ThreadPoolExecutor(len(wanted)) as pool:
-        try:
-            found = list(pool.map(one, wanted))
-        finally:  # Ctrl-C, too, ends them within a second
-            over.set()
-    if failed:
-        raise failed[0]
-    return [ready for ready in found if ready]
+    return list(at_once.all_or_none([partial(up, node) for node in wanted]))
 
 
 def _down(node: Node, stop_s: float) -> DynoError | None:

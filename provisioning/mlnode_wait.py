@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from provisioning.at_once import OverError
 from provisioning.command import Secret
 from provisioning.engine_schema import Timeouts
 from provisioning.errors import LaunchError
@@ -23,10 +24,6 @@ POLL_S = 1.0
 SILENT_S = 20.0
 #: When vLLM has ended: for the node to say why.
 ANSWER_S = 5.0
-
-
-class OverError(Exception):
-    """Another node has failed: nobody waits for this one any more."""
 
 
 class Wait:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from provisioning import launch, mlnode, rendering, rundir
-from provisioning.bench import accounted
+from provisioning import launch, mlnode, rendering
+from provisioning.bench import accounted, open_run
 from provisioning.errors import DynoError, UsageError
 from provisioning.progress import Phases, Progress
 from provisioning.recipe_schema import Recipe
 from provisioning.rundir import RunDir
 from provisioning.serve import prepared, release, serve
-from provisioning.site import Site, owner
+from provisioning.site import Site
 
 #: States of such a run at home: while its engine is there, and when it was ended. No teardown
 #: waits for either: there is nothing to lose.
@@ -35,14 +35,7 @@ def start(site: Site, recipe: Recipe, results: Path, progress: Progress) -> RunD
             f"`fab bench --stack {site.stack}` puts load on it.",
         )
     rendering.rendered(recipe)  # what cannot be started is told before anything begins
-    run = rundir.open_run(
-        results,
-        site.stack,
-        recipe.name,
-        owner(),
-        variant=recipe.variant,
-        rehearsal=recipe.stands_for is not None,
-    )
+    run = open_run(site, recipe, results)
     phases = Phases(progress)
     progress.note(f"Run {run.run_id}")
     with run.controlled(), accounted(run, phases), prepared(site, recipe, run, phases) as (host, _):

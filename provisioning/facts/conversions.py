@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from provisioning.command import Command, Fact
+from provisioning.facts.model_cache import receipt
 
 _ASK = r"""
 cd "$1" 2>/dev/null || exit 0
@@ -42,16 +42,8 @@ class Conversions(Fact[Mapping[str, Mapping[str, Any]]]):
             if word == "model":
                 name, said[rest], sizes[rest] = rest, {}, {}
             elif word == "receipt":
-                said[name] = _receipt(rest)
+                said[name] = receipt(rest)
             elif word == "file":
                 size, _, path = rest.partition(" ")
                 sizes[name] |= {path: int(size)} if path != "dyno.json" else {}
         return {n: s for n, s in said.items() if s.get("files") and s["files"] == sizes[n]}
-
-
-def _receipt(text: str) -> dict[str, Any]:
-    try:
-        said = json.loads(text)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}

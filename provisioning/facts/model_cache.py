@@ -75,8 +75,8 @@ class ModelCache(Fact[Cached]):
             if word in said:
                 said[word].append(rest)
         found = {path: int(size) for size, _, path in (f.partition(" ") for f in said["file"])}
-        receipt = _receipt("".join(said["receipt"]))
-        promised = receipt.get("files", {})
+        written = receipt("".join(said["receipt"]))
+        promised = written.get("files", {})
         left = [int(line.partition(" ")[0]) for line in said["incomplete"]]
         return Cached(
             complete=bool(promised) and all(found.get(p) == s for p, s in promised.items()),
@@ -85,13 +85,14 @@ class ModelCache(Fact[Cached]):
             files=len(found),
             leftovers=len(left),
             leftover_bytes=sum(left),
-            hub=str(receipt.get("hub", "")),
-            tool=str(receipt.get("tool", "")),
-            seconds=float(receipt.get("seconds", 0.0)),
+            hub=str(written.get("hub", "")),
+            tool=str(written.get("tool", "")),
+            seconds=float(written.get("seconds", 0.0)),
         )
 
 
-def _receipt(text: str) -> dict[str, Any]:
+def receipt(text: str) -> dict[str, Any]:
+    """What was written down of a model; nothing of one that cannot be read."""
     try:
         said = json.loads(text)
     except ValueError:

@@ -16,7 +16,9 @@ import pytest
 from provisioning.command import Secret
 from provisioning.engines.base import API_KEY, PORT, ProcessSpec
 from provisioning.host import Host
-from provisioning.remote import LocalRemote
+from provisioning.remote import LocalRemote, SshRemote
+from provisioning.site import Site
+from tests.provisioning.sshd import Server, serve
 
 KEY = "k3y-that-nobody-sees-0123456789"
 FAKE = str(Path(__file__).parent / "fake_server.py")
@@ -48,6 +50,21 @@ def fake() -> Callable[..., ProcessSpec]:
         return ProcessSpec(**(values | changes))
 
     return spec
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An SSH server, for all tests of a module that ask for it."""
+    with serve(tmp_path_factory.mktemp("host") / "h") as running:
+        yield running
+
+
+@pytest.fixture
+def site(server: Server) -> Iterator[Site]:
+    """Where runs take place behind that server."""
+    remote = SshRemote(server.output(), server.private_key)
+    yield Site("local", remote, str(server.workdir))
+    remote.close()
 
 
 @pytest.fixture

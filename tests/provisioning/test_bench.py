@@ -19,12 +19,12 @@ from provisioning.errors import BenchError, HostError, LaunchError, UsageError
 from provisioning.outcome import require_fit
 from provisioning.progress import Phases
 from provisioning.recipe_schema import Recipe
-from provisioning.remote import LocalRemote, SshRemote
+from provisioning.remote import LocalRemote
 from provisioning.rundir import RunDir
 from provisioning.site import Site
 from reporting import listing, page
 from reporting.run import load
-from tests.provisioning.sshd import Server, serve
+from tests.provisioning.sshd import Server
 
 pytestmark = pytest.mark.integration
 #: A host that is ready: facts, lock, start, wait, smoke, start the agent, follow it, pull, stop
@@ -59,19 +59,6 @@ class Told:
 
     def done(self, name: str, seconds: float) -> None:
         del name, seconds
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serve(tmp_path_factory.mktemp("host") / "h") as running:
-        yield running
-
-
-@pytest.fixture
-def site(server: Server) -> Iterator[Site]:
-    remote = SshRemote(server.output(), server.private_key)
-    yield Site("local", remote, str(server.workdir))
-    remote.close()
 
 
 def _recipe(*changes: str) -> Recipe:

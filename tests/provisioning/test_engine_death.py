@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,10 @@ from provisioning.errors import BenchError, HostError, LaunchError, UsageError
 from provisioning.facts.lock import LockOwner
 from provisioning.outcome import load_summary, require_fit
 from provisioning.recipe_schema import Recipe
-from provisioning.remote import SshRemote
 from provisioning.rundir import RunDir
 from provisioning.site import Site
 from reporting import page
 from reporting.run import load
-from tests.provisioning.sshd import Server, serve
 
 pytestmark = pytest.mark.integration
 #: From the engine's death to the end of the run at home, all told.
@@ -50,19 +47,6 @@ class Told:
     def load(self, status: RunStatus) -> None:
         if status.completed >= 3:
             self.loaded.set()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serve(tmp_path_factory.mktemp("host") / "h") as running:
-        yield running
-
-
-@pytest.fixture
-def site(server: Server) -> Iterator[Site]:
-    remote = SshRemote(server.output(), server.private_key)
-    yield Site("local", remote, str(server.workdir))
-    remote.close()
 
 
 def plan(*changes: str) -> Recipe:

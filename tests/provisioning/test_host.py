@@ -51,6 +51,26 @@ def host(tmp_path: Path) -> Host:
     return Host(LocalRemote(tmp_path), str(tmp_path), who="me")
 
 
+def test_what_two_facts_read_is_run_once(host: Host, tmp_path: Path) -> None:
+    """One asks for lines, the other for their number: of the same command."""
+
+    class Lines(Fact[list[str]]):
+        command = Command.shell('echo run >>"$DYNO_WORKDIR/runs"; cat "$DYNO_WORKDIR/runs"')
+
+        def parse(self, stdout: str) -> list[str]:
+            return stdout.split()
+
+    class Number(Fact[int]):
+        command = Lines.command
+
+        def parse(self, stdout: str) -> int:
+            return len(stdout.split())
+
+    host.gather(Lines, Number, Boot)
+    assert (["run"], 1, "boot") == (host.fact(Lines), host.fact(Number), host.fact(Boot))
+    assert "run\n" == (tmp_path / "runs").read_text()
+
+
 def test_many_facts_cost_one_exchange(host: Host) -> None:
     """All that are asked together, and asked again, are one exchange."""
     host.gather(Counter, Boot, NotThere, Counter())
